@@ -1,0 +1,131 @@
+// Package ask holds the question that every adapter puts and the answer that it gets
+// back, free of any protocol: adapters turn their messages into a [Request] and an
+// [Answer] back into theirs. The zero Answer denies.
+package ask
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// A Decider answers questions. It never fails: a fault of its own is an Answer with
+// reason INTERNAL. It is safe for concurrent use.
+type Decider interface {
+	Decide(ctx context.Context, r *Request, a *Answer)
+}
+
+// A Request asks whether a caller may do something. Either Permission and Scope are
+// set, or Method and Path.
+type Request struct {
+	// Adapter names who asks, for metrics and the decision log: "extauthz" or "grpc".
+	Adapter string
+
+	// HTTP says that the request is one to be mapped: Method, Host and Path count.
+	HTTP bool
+	// Method is the HTTP method as it came, case preserved.
+	Method string
+	// Host is the request's authority.
+	Host string
+	// Path is the request target, with its query.
+	Path string
+	// GRPC says that the content type is application/grpc.
+	GRPC bool
+	// Header returns the value of a request header by its lower-case name, for gRPC
+	// services whose scope a header names; nil where there are none.
+	Header func(name string) string
+	// ContextExtension returns a value that the proxy's configuration attached to the
+	// route; nil where there are none.
+	ContextExtension func(name string) string
+	// Catalogue names the catalogue to map with; empty: the first one.
+	Catalogue string
+	// PermissionOverride is asked for in place of what the path maps to, if not empty.
+	PermissionOverride string
+
+	// Permission and Scope are a direct question.
+	Permission string
+	Scope      string
+
+	// Subject is the caller, where the asker states it. Otherwise Credentials are
+	// verified.
+	Subject     *authz.Subject
+	Credentials Credentials
+
+	// AtLeast is the revision that the answer must not be older than; zero: any.
+	AtLeast authz.Revision
+}
+
+// Credentials are what a request carries to say who is asking.
+type Credentials struct {
+	// Authorization holds every value of the Authorization header.
+	Authorization []string
+	// Principal is source.principal: the peer's certificate identity, as Envoy saw it.
+	Principal string
+	// Metadata returns a value of Envoy's filter metadata as plain JSON types, by
+	// namespace and key; nil where there is none.
+	Metadata func(namespace, key string) any
+	// Header returns all values of a request header by its lower-case name.
+	Header func(name string) []string
+}
+
+// An Answer says what was decided. The zero Answer denies.
+type Answer struct {
+	Reason authz.Reason
+	// Permissions and Scopes are what was asked for, in catalogue spelling.
+	Permissions []authz.Permission
+	Scopes      []authz.Scope
+	// Missing are the permissions that are not held, on a denial.
+	Missing []authz.Permission
+	// Assignment is the one that decided; nil where none did.
+	Assignment *authz.Grant
+	// DecidedBy is the mapping's step: "route", "convention", "permission" for a direct
+	// question or an override, or "".
+	DecidedBy string
+	// Rule is the route or the type that the mapping used.
+	Rule string
+	// Detail says in a sentence what was wrong; it never names other principals.
+	Detail string
+	// Subject is the verified caller; nil where nobody was asked or none was found.
+	Subject    *authz.Subject
+	Revision   authz.Revision
+	DecisionID DecisionID
+
+	// Buf is memory that Scopes may point into. An Answer that is used again keeps it,
+	// and what the earlier answer held is then no longer valid.
+	Buf []byte
+}
+
+// Reset makes the Answer deny again and keeps its memory.
+func (a *Answer) Reset() {
+	*a = Answer{
+		Permissions: a.Permissions[:0],
+		Scopes:      a.Scopes[:0],
+		Missing:     a.Missing[:0],
+		Buf:         a.Buf[:0],
+	}
+}
+
+// A DecisionID names one decision of one process: in the answer, in the decision log
+// and in the proxy's access log.
+type DecisionID struct {
+	Process, Number uint64
+}
+
+// AppendText appends the identifier, 32 hex digits, to dst.
+func (id DecisionID) AppendText(dst []byte) ([]byte, error) {
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:8], id.Process)
+	binary.BigEndian.PutUint64(raw[8:], id.Number)
+	return hex.AppendEncode(dst, raw[:]), nil
+}
+
+// String returns the identifier, 32 hex digits.
+func (id DecisionID) String() string {
+	text, _ := id.AppendText(make([]byte, 0, 32))
+	return string(text)
+}
+
+// Allowed tells whether the answer is to allow.
+func (a *Answer) Allowed() bool { return a.Reason.Effect() == authz.Allow }
