@@ -17,11 +17,28 @@ type Decider interface {
 	Decide(ctx context.Context, r *Request, a *Answer)
 }
 
+// A BatchDecider answers questions like a [Decider], all of them from one revision of
+// the snapshot. The slices are of one length. An error says that no one revision could
+// be had, and nothing was decided.
+type BatchDecider interface {
+	DecideBatch(ctx context.Context, r []Request, a []Answer) error
+}
+
+// A Mapper says which permissions and scopes a request names, without asking who
+// asks. A mapped request's answer has no reason; the scopes are in the tenant given.
+type Mapper interface {
+	Map(r *Request, tenant string, a *Answer)
+}
+
 // A Request asks whether a caller may do something. Either Permission and Scope are
 // set, or Method and Path.
 type Request struct {
 	// Adapter names who asks, for metrics and the decision log: "extauthz" or "grpc".
 	Adapter string
+
+	// Unreadable says what the adapter could not read of the request; if it is not
+	// empty, the answer is BAD_REQUEST and nothing else counts.
+	Unreadable string
 
 	// HTTP says that the request is one to be mapped: Method, Host and Path count.
 	HTTP bool
@@ -87,6 +104,9 @@ type Answer struct {
 	Rule string
 	// Detail says in a sentence what was wrong; it never names other principals.
 	Detail string
+	// InvalidCredentials says, with reason UNAUTHENTICATED, that there were credentials
+	// and they were refused.
+	InvalidCredentials bool
 	// Subject is the verified caller; nil where nobody was asked or none was found.
 	Subject    *authz.Subject
 	Revision   authz.Revision

@@ -1,6 +1,6 @@
 // Package strictyaml reads YAML and JSON documents that people write by hand: unknown
-// keys, keys given twice, wrong types, aliases and a second document are problems, each
-// with file, line and column, and all of them are reported at once.
+// keys, keys given twice, wrong types, aliases, tags and a second document are problems,
+// each with file, line and column, and all of them are reported at once.
 //
 // Whoever reads a document walks it with a [Value] and asks [Reader.Err] at the end; what
 // was read is to be used only if that is nil.
@@ -86,7 +86,7 @@ func Parse(file string, src []byte) (Value, *Reader, error) {
 		}
 		root = root.Content[0]
 	}
-	return Value{node: root, reader: r}, r, nil
+	return r.value(root, ""), r, nil
 }
 
 // syntaxProblem turns the parser's error into a Problem with its place.
@@ -103,6 +103,16 @@ type Value struct {
 	node   *yaml.Node
 	reader *Reader
 	path   string
+}
+
+// value makes the value of a node. A tag is a problem: it would change what the text
+// stands for, so that !!null DENY is nothing and !!bool yes is false.
+func (r *Reader) value(node *yaml.Node, path string) Value {
+	v := Value{node: node, reader: r, path: path}
+	if node.Style&yaml.TaggedStyle != 0 {
+		v.Problemf("has the tag %s: write the value without", node.Tag)
+	}
+	return v
 }
 
 // Path returns the keys that lead to the value, such as tenants[0].roleAssignments[3].scope.
@@ -159,7 +169,7 @@ func (v Value) Entries(entry func(key string, at, value Value)) {
 	}
 	seen := make(map[string]bool, len(v.node.Content)/2)
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
-		at := Value{node: v.node.Content[i], reader: v.reader, path: v.path}
+		at := v.reader.value(v.node.Content[i], v.path)
 		if at.node.Kind != yaml.ScalarNode || at.node.ShortTag() == "!!merge" {
 			at.Problemf("a key must be plain text")
 			continue
@@ -174,7 +184,7 @@ func (v Value) Entries(entry func(key string, at, value Value)) {
 		if v.path != "" {
 			path = v.path + "." + key
 		}
-		entry(key, at, Value{node: v.node.Content[i+1], reader: v.reader, path: path})
+		entry(key, at, v.reader.value(v.node.Content[i+1], path))
 	}
 }
 
@@ -188,7 +198,7 @@ func (v Value) List(item func(Value)) {
 		return
 	}
 	for i, node := range v.node.Content {
-		item(Value{node: node, reader: v.reader, path: v.path + "[" + strconv.Itoa(i) + "]"})
+		item(v.reader.value(node, v.path+"["+strconv.Itoa(i)+"]"))
 	}
 }
 

@@ -239,3 +239,14 @@ func (s Set) subtract(t Set) {
 		s[i] &^= word
 	}
 }
+
+// Select returns the set of the permissions that the predicate holds for.
+func (v *Vocabulary) Select(is func(Permission) bool) Set {
+	s := v.NewSet()
+	for id, name := range v.names {
+		if is(name) {
+			s.add(PermissionID(id))
+		}
+	}
+	return s
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+func catalogueCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "catalogue",
+		Short: "Print or check a catalogue: what exists and how paths name it",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(catalogueShowCommand(), catalogueLintCommand())
+	return cmd
+}
+
+// catalogueFiles is the flag or the argument that names a catalogue file.
+func catalogueFiles(flag []string, args []string) []string { return append(flag, args...) }
+
+func catalogueShowCommand() *cobra.Command {
+	var (
+		files  []string
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "show [FILE]",
+		Short: "Print a catalogue as YAML; with -o json, its permissions",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			loaded, err := loadCatalogues(catalogueFiles(files, args))
+			if err != nil {
+				return err
+			}
+			catalogue := loaded.Default()
+			if output == "text" {
+				_, err := cmd.OutOrStdout().Write(catalogue.Source())
+				return err
+			}
+			type permission struct {
+				Name        authz.Permission `json:"name"`
+				DisplayName string           `json:"displayName,omitempty"`
+				Description string           `json:"description,omitempty"`
+			}
+			listing := struct {
+				Catalogue   string       `json:"catalogue"`
+				Permissions []permission `json:"permissions"`
+			}{Catalogue: catalogue.Name(), Permissions: []permission{}}
+			for i := range loaded.Vocabulary().Len() {
+				id := authz.PermissionID(i)
+				displayName, description := catalogue.Describe(id)
+				listing.Permissions = append(listing.Permissions, permission{loaded.Vocabulary().Name(id), displayName, description})
+			}
+			return printJSON(cmd.OutOrStdout(), listing)
+		},
+	}
+	cmd.Flags().StringArrayVar(&files, "catalogue", nil, "a catalogue file in place of the shipped one")
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func catalogueLintCommand() *cobra.Command {
+	var (
+		files  []string
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "lint [FILE]",
+		Short: "Check a catalogue: errors, permissions that no route reaches, paths that are guessed",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			loaded, err := loadCatalogues(catalogueFiles(files, args))
+			if err != nil {
+				return err
+			}
+			warnings := loaded.Default().Lint()
+			if output == "json" {
+				return printJSON(cmd.OutOrStdout(), struct {
+					Catalogue string `json:"catalogue"`
+					Warnings  any    `json:"warnings"`
+				}{loaded.Default().Name(), warnings})
+			}
+			for _, warning := range warnings {
+				fmt.Fprintln(cmd.OutOrStdout(), warning)
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: no errors, %d warnings\n", loaded.Default().Name(), len(warnings))
+			return nil
+		},
+	}
+	cmd.Flags().StringArrayVar(&files, "catalogue", nil, "a catalogue file in place of the shipped one")
+	outputFlag(cmd, &output)
+	return cmd
+}

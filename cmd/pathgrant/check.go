@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	pathgrantv1 "github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1"
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// checkRequest is a question as a line of input or the flags give it.
+type checkRequest struct {
+	Tenant        string   `json:"tenant"`
+	User          string   `json:"user"`
+	App           string   `json:"app"`
+	Groups        []string `json:"groups"`
+	Wids          []string `json:"wids"`
+	GroupsUnknown bool     `json:"groupsUnknown"`
+	Permission    string   `json:"permission"`
+	Scope         string   `json:"scope"`
+	Method        string   `json:"method"`
+	Path          string   `json:"path"`
+	Host          string   `json:"host"`
+}
+
+// checkResult is the answer as it is printed.
+type checkResult struct {
+	Allowed     bool             `json:"allowed"`
+	Reason      string           `json:"reason"`
+	Permissions []string         `json:"permissions"`
+	Scopes      []string         `json:"scopes"`
+	Assignment  *checkAssignment `json:"assignment,omitempty"`
+	Revision    *authz.Revision  `json:"revision,omitempty"`
+	DecisionID  string           `json:"decisionId"`
+	Missing     []string         `json:"missing"`
+	Detail      string           `json:"detail,omitempty"`
+}
+
+// checkAssignment is the deciding assignment, in the field names of the Power Platform API.
+type checkAssignment struct {
+	RoleAssignmentID   string     `json:"roleAssignmentId"`
+	PrincipalType      string     `json:"principalType"`
+	PrincipalObjectID  string     `json:"principalObjectId"`
+	RoleDefinitionID   string     `json:"roleDefinitionId"`
+	RoleDefinitionName string     `json:"roleDefinitionName"`
+	Scope              string     `json:"scope"`
+	Effect             string     `json:"effect"`
+	ExpiresOn          *time.Time `json:"expiresOn,omitempty"`
+}
+
+func checkCommand() *cobra.Command {
+	var (
+		from    checkSource
+		r       checkRequest
+		atLeast string
+		output  string
+	)
+	cmd := &cobra.Command{
+		Use:   "check [-]",
+		Short: "Ask whether a caller may do something, and why",
+		Long: `Ask a running server, or a bundle or data directory offline, whether a caller may do
+something: by --permission and --scope, or by --method and --path.
+
+With - it reads one question a line from standard input, a JSON object with tenant,
+user or app, groups, wids, and permission and scope, or method and path (and host), and
+writes one answer a line.`,
+		Example: `  pathgrant check --bundle policy.yaml --tenant t1 --user ada --method GET --path /powerapps/environments/e1/apps
+  pathgrant check --server 127.0.0.1:9191 --tenant t1 --app sp1 --permission PowerApps.Apps.Read --scope /tenants/t1`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && args[0] != "-" {
+				return usagef("want - or nothing")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			revision, err := parseRevision(atLeast)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				if err := r.validate(); err != nil {
+					return usageError{err}
+				}
+			}
+			asked, err := from.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, asked.Close()) }()
+			c := checker{asker: asked, atLeast: revision}
+			if len(args) == 1 {
+				return c.lines(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+			}
+			return c.one(cmd.Context(), cmd.OutOrStdout(), output, r)
+		},
+	}
+	from.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&r.Tenant, "tenant", "", "the caller's tenant")
+	f.StringVar(&r.User, "user", "", "the caller, a user, by object id")
+	f.StringVar(&r.App, "app", "", "the caller, a service principal, by enterprise object id")
+	f.StringArrayVar(&r.Groups, "group", nil, "a group that the caller's token names (repeatable)")
+	f.StringArrayVar(&r.Wids, "wid", nil, "a directory role that the caller's token names, by template id (repeatable)")
+	f.BoolVar(&r.GroupsUnknown, "groups-unknown", false, "the caller's token could not carry its groups")
+	f.StringVar(&r.Permission, "permission", "", "the permission, such as PowerApps.Apps.Read")
+	f.StringVar(&r.Scope, "scope", "", "the scope of the permission (default the tenant)")
+	f.StringVar(&r.Method, "method", "", "the method of an HTTP request to map")
+	f.StringVar(&r.Path, "path", "", "the path of an HTTP request to map")
+	f.StringVar(&r.Host, "host", "", "the host of an HTTP request to map")
+	f.StringVar(&atLeast, "at-least-revision", "", "answer from this revision or a newer one, EPOCH.NUMBER")
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func parseRevision(text string) (*pathgrantv1.Revision, error) {
+	if text == "" {
+		return nil, nil
+	}
+	epoch, number, ok := strings.Cut(text, ".")
+	e, errE := strconv.ParseUint(epoch, 10, 64)
+	n, errN := strconv.ParseUint(number, 10, 64)
+	if !ok || errE != nil || errN != nil {
+		return nil, usagef("--at-least-revision %s: want EPOCH.NUMBER", text)
+	}
+	return &pathgrantv1.Revision{Epoch: e, Number: n}, nil
+}
+
+// validate checks that the question is whole; the errors name the keys of the input.
+func (r checkRequest) validate() error {
+	switch {
+	case r.Tenant == "":
+		return errors.New("tenant: missing")
+	case (r.User == "") == (r.App == ""):
+		return errors.New("user, app: want one of them")
+	case r.Permission == "" && r.Method == "" && r.Path == "":
+		return errors.New("permission, or method and path: missing")
+	case r.Permission != "" && (r.Method != "" || r.Path != "" || r.Host != ""):
+		return errors.New("permission and method, path or host: want one or the other")
+	case r.Permission == "" && r.Scope != "":
+		return errors.New("scope: goes with permission only")
+	case r.Permission == "" && (r.Method == "" || r.Path == ""):
+		return errors.New("method and path: want both")
+	}
+	return nil
+}
+
+func (r checkRequest) question() *pathgrantv1.CheckQuestion {
+	principal := &pathgrantv1.Principal{Type: pathgrantv1.PrincipalType_PRINCIPAL_TYPE_USER, Id: r.User}
+	if r.App != "" {
+		principal = &pathgrantv1.Principal{Type: pathgrantv1.PrincipalType_PRINCIPAL_TYPE_APPLICATION_USER, Id: r.App}
+	}
+	q := &pathgrantv1.CheckQuestion{Subject: &pathgrantv1.Subject{
+		Tenant: r.Tenant, Principal: principal, Groups: r.Groups, DirectoryRoles: r.Wids, GroupsUnknown: r.GroupsUnknown,
+	}}
+	if r.Permission != "" {
+		scope := r.Scope
+		if scope == "" {
+			scope = "/tenants/" + r.Tenant
+		}
+		q.Target = &pathgrantv1.CheckQuestion_Permission{Permission: &pathgrantv1.PermissionTarget{Permission: r.Permission, Scope: scope}}
+		return q
+	}
+	q.Target = &pathgrantv1.CheckQuestion_HttpRequest{HttpRequest: &pathgrantv1.HttpRequest{Method: r.Method, Host: r.Host, Path: r.Path}}
+	return q
+}
+
+// asker is the service that is asked: a server's, or one in this process.
+type asker interface {
+	Check(ctx context.Context, in *pathgrantv1.CheckRequest) (*pathgrantv1.CheckResponse, error)
+	io.Closer
+}
+
+type checker struct {
+	asker   asker
+	atLeast *pathgrantv1.Revision
+}
+
+func (c checker) ask(ctx context.Context, r checkRequest) (checkResult, error) {
+	response, err := c.asker.Check(ctx, &pathgrantv1.CheckRequest{Question: r.question(), AtLeastRevision: c.atLeast})
+	if err != nil {
+		return checkResult{}, err
+	}
+	return resultOf(response.GetDecision()), nil
+}
+
+func (c checker) one(ctx context.Context, w io.Writer, output string, r checkRequest) error {
+	result, err := c.ask(ctx, r)
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	if output == "json" {
+		err = printJSON(w, result)
+	} else {
+		result.print(w)
+	}
+	if err == nil && !result.Allowed {
+		err = errDenied
+	}
+	return err
+}
+
+// lines answers one question a line. A line that can't be read gets an answer too.
+func (c checker) lines(ctx context.Context, in io.Reader, out io.Writer) error {
+	return eachLine(in, func(line []byte) error {
+		var r checkRequest
+		err := fmt.Errorf("the line is longer than %d bytes", maxLine)
+		if line != nil {
+			err = decodeLine(line, &r)
+		}
+		if err == nil {
+			err = r.validate()
+		}
+		var result checkResult
+		if err == nil {
+			result, err = c.ask(ctx, r)
+			if serverFailed(err) {
+				return fmt.Errorf("check: %w", err)
+			}
+		}
+		if err != nil {
+			result = checkResult{Reason: authz.BadRequest.String(), Permissions: []string{}, Scopes: []string{}, Missing: []string{}, Detail: err.Error()}
+		}
+		return printJSON(out, result)
+	})
+}
+
+func resultOf(d *pathgrantv1.Decision) checkResult {
+	result := checkResult{
+		Allowed:     d.GetEffect() == pathgrantv1.Effect_EFFECT_ALLOW,
+		Reason:      strings.TrimPrefix(d.GetReason().String(), "REASON_"),
+		Permissions: append([]string{}, d.GetPermissions()...),
+		Scopes:      append([]string{}, d.GetScopes()...),
+		DecisionID:  d.GetDecisionId(),
+		Missing:     append([]string{}, d.GetMissingPermissions()...),
+		Detail:      d.GetDetail(),
+	}
+	if revision := d.GetRevision(); revision != nil {
+		result.Revision = &authz.Revision{Epoch: revision.GetEpoch(), Number: revision.GetNumber()}
+	}
+	if a := d.GetAssignment(); a != nil {
+		result.Assignment = &checkAssignment{
+			RoleAssignmentID:   a.GetId(),
+			PrincipalType:      principalTypeName(a.GetPrincipal().GetType()),
+			PrincipalObjectID:  a.GetPrincipal().GetId(),
+			RoleDefinitionID:   a.GetRoleDefinitionId(),
+			RoleDefinitionName: a.GetRoleDefinitionName(),
+			Scope:              a.GetScope(),
+			Effect:             strings.TrimPrefix(a.GetEffect().String(), "ASSIGNMENT_EFFECT_"),
+		}
+		if expires := a.GetExpiresTime(); expires != nil {
+			at := expires.AsTime()
+			result.Assignment.ExpiresOn = &at
+		}
+	}
+	return result
+}
+
+func principalTypeName(t pathgrantv1.PrincipalType) string {
+	switch t {
+	case pathgrantv1.PrincipalType_PRINCIPAL_TYPE_USER:
+		return authz.User.String()
+	case pathgrantv1.PrincipalType_PRINCIPAL_TYPE_GROUP:
+		return authz.Group.String()
+	case pathgrantv1.PrincipalType_PRINCIPAL_TYPE_APPLICATION_USER:
+		return authz.ApplicationUser.String()
+	case pathgrantv1.PrincipalType_PRINCIPAL_TYPE_DIRECTORY_ROLE:
+		return authz.DirectoryRole.String()
+	case pathgrantv1.PrincipalType_PRINCIPAL_TYPE_TEAM:
+		return authz.Team.String()
+	default:
+		return ""
+	}
+}
+
+func (result checkResult) print(w io.Writer) {
+	line := func(label string, values ...string) {
+		for _, value := range values {
+			if value != "" {
+				fmt.Fprintf(w, "%-12s %s\n", label, value)
+			}
+		}
+	}
+	effect := authz.Deny
+	if result.Allowed {
+		effect = authz.Allow
+	}
+	line("decision", effect.String()+" "+result.Reason)
+	line("permission", result.Permissions...)
+	line("scope", result.Scopes...)
+	line("missing", result.Missing...)
+	if a := result.Assignment; a != nil {
+		line("assignment", fmt.Sprintf("%s of %q to %s %s at %s (%s)", a.Effect, a.RoleDefinitionName, a.PrincipalType, a.PrincipalObjectID, a.Scope, a.RoleAssignmentID))
+		if a.ExpiresOn != nil {
+			line("expires", a.ExpiresOn.Format(time.RFC3339))
+		}
+	}
+	line("detail", result.Detail)
+	if result.Revision != nil {
+		line("revision", fmt.Sprintf("%d.%d", result.Revision.Epoch, result.Revision.Number))
+	}
+	line("decision id", result.DecisionID)
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxLine bounds one line of input; a longer one is answered like any that can't be
+// read, and the next line is read as usual.
+const maxLine = 1 << 20
+
+// eachLine calls f with every line of r, without its line feed. A line over maxLine
+// comes as nil.
+func eachLine(r io.Reader, f func(line []byte) error) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, tooLong, err := readLine(in)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read input: %w", err)
+		}
+		if len(line) > 0 || tooLong || err == nil {
+			if tooLong {
+				line = nil
+			}
+			if ferr := f(line); ferr != nil {
+				return ferr
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+func readLine(in *bufio.Reader) (line []byte, tooLong bool, err error) {
+	line = []byte{}
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(line)+len(part) <= maxLine {
+			line = append(line, part...)
+		} else {
+			tooLong = true
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		return bytes.TrimSuffix(line, []byte("\n")), tooLong, err
+	}
+}
+
+// decodeLine reads one JSON object strictly: an unknown key and anything behind the
+// object are errors.
+func decodeLine(line []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("the line is not a JSON object as expected: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something stands behind the JSON object")
+	}
+	return nil
+}

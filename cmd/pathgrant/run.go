@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0 // done, or allowed
+	exitError  = 1
+	exitUsage  = 2
+	exitDenied = 3 // denied, or unmapped
+)
+
+// errDenied is returned by a command whose answer is a refusal: it has been printed
+// already, and only the exit code is left to say it.
+var errDenied = errors.New("denied")
+
+// A usageError is a command line that can't be understood.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// run is the whole command: it can be called from a test, and ends when ctx does.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	ran := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { ran = true }
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errDenied):
+		return exitDenied
+	case errors.As(err, &usage) || !ran:
+		fmt.Fprintf(stderr, "pathgrant: %v\nRun pathgrant help for how to use it.\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "pathgrant: %v\n", err)
+		return exitError
+	}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "pathgrant",
+		Short: "Your URL is the permission: authorization beside every Envoy",
+		Long: `Pathgrant decides, for every request that a proxy or a service asks about, whether
+this caller may do this. Each method and path maps by a naming convention to a
+permission, {namespace}.{resourceType}.{action}; role assignments say who holds it
+where; the answer comes from a snapshot on this machine.
+
+Exit codes: 0 done (or allowed), 1 error, 2 usage, 3 denied or unmapped.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		serveCommand(), mapCommand(), checkCommand(), catalogueCommand(),
+		importCommand(), exportCommand(), statusCommand(), versionCommand(),
+	)
+	return root
+}
+
+// printJSON writes v as one line of JSON, with <, > and & as they are.
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+// outputFlag adds -o to a command that prints results.
+func outputFlag(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "text", "how to print the result: text or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return usagef("-o %s: want text or json", output)
+	}
+	return nil
+}

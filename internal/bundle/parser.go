@@ -1,0 +1,162 @@
+package bundle
+
+import (
+	"strings"
+
+	"github.com/pathgrant/pathgrant/internal/roles"
+	"github.com/pathgrant/pathgrant/internal/snapshot"
+	"github.com/pathgrant/pathgrant/internal/strictyaml"
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// The kinds of mapping in a bundle.
+var (
+	bundleRecord = record{keys: []string{"apiVersion", "tenants"}, required: 2}
+	tenantRecord = record{keys: []string{
+		"id", "directoryComplete", "environmentGroups", "environments", "businessUnits",
+		"principals", "groups", "roleDefinitions", "roleAssignments",
+	}, required: 1}
+	environmentGroupRecord = record{keys: []string{"id", "environments"}, required: 2}
+	environmentRecord      = record{keys: []string{"id", "dataverse"}, required: 1}
+	businessUnitRecord     = record{keys: []string{"id", "environment", "parent"}, required: 2}
+	principalRecord        = record{keys: []string{"principalType", "principalObjectId", "disabled", "displayName", "mail"}, required: 2}
+	groupRecord            = record{keys: []string{"id", "members", "displayName"}, required: 2}
+	memberRecord           = record{keys: []string{"principalType", "principalObjectId"}, required: 2}
+	roleDefinitionRecord   = record{keys: []string{
+		"roleDefinitionId", "roleDefinitionName", "permissions", "assignableScopes",
+		"description", "permissionsExceptions", "restrictedScopes",
+	}, required: 4}
+	roleAssignmentRecord = record{keys: []string{
+		"principalType", "principalObjectId", "scope", "roleAssignmentId", "roleDefinitionId", "roleDefinitionName",
+		"effect", "expiresOn", "createdOn", "createdByPrincipalType", "createdByPrincipalObjectId",
+	}, required: 3}
+)
+
+// A parser reads one bundle.
+type parser struct {
+	foldCase   bool
+	vocabulary *authz.Vocabulary
+	now        int64 // Unix seconds; 0: nothing has expired
+	shipped    roleTable
+}
+
+func newParser(o Options) *parser {
+	p := &parser{foldCase: o.FoldCase, vocabulary: o.Vocabulary, shipped: newRoleTable()}
+	if !o.Now.IsZero() {
+		p.now = o.Now.Unix()
+	}
+	for _, def := range roles.Shipped() {
+		p.shipped.add(&customRole{RoleDefinition: def})
+	}
+	return p
+}
+
+func (p *parser) document(root strictyaml.Value) *snapshot.Data {
+	f := bundleRecord.read(root)
+	if v, ok := f.value("apiVersion"); ok {
+		if text := v.Text(); text != "" && text != APIVersion {
+			v.Problemf("want %s, not %q", APIVersion, text)
+		}
+	}
+	data := &snapshot.Data{}
+	if v, ok := f.value("tenants"); ok && v.IsNull() {
+		v.Problemf("want a list of tenants: an empty one is []")
+	}
+	lines := map[string]int{}
+	f.list("tenants", func(v strictyaml.Value) {
+		t := p.tenant(v)
+		if t.ID == "" {
+			return
+		}
+		if once(lines, t.ID, v, "tenant %q", t.ID) {
+			data.Tenants = append(data.Tenants, t)
+		}
+	})
+	return data
+}
+
+// once tells whether the key is new, and remembers its line; otherwise it is a problem
+// that names the line where it stood first.
+func once[K comparable](lines map[K]int, key K, v strictyaml.Value, what string, args ...any) bool {
+	if first, twice := lines[key]; twice {
+		v.Problemf(what+" is listed twice: first on line %d", append(args, first)...)
+		return false
+	}
+	lines[key] = v.Line()
+	return true
+}
+
+// A tenantReader reads one tenant. Its sections are read in the order in which they
+// refer to each other, whatever their order in the file.
+type tenantReader struct {
+	*parser
+	tenant snapshot.Tenant
+
+	groupLines  map[string]int    // environment groups
+	inGroup     map[string]string // environment → its group
+	listed      map[string]int    // environments listed by themselves
+	hierarchy   *authz.Hierarchy
+	roles       roleTable
+	scopes      map[string]*scopeInfo
+	assignable  map[assignableKey]bool
+	businessBad bool // a business unit had a problem, so that scopes of others can't be judged
+}
+
+func (p *parser) tenant(v strictyaml.Value) snapshot.Tenant {
+	f := tenantRecord.read(v)
+	t := &tenantReader{
+		parser:     p,
+		groupLines: map[string]int{},
+		inGroup:    map[string]string{},
+		listed:     map[string]int{},
+		roles:      newRoleTable(),
+		scopes:     map[string]*scopeInfo{},
+		assignable: map[assignableKey]bool{},
+	}
+	if id, ok := f.value("id"); ok {
+		t.tenant.ID = p.tenantID(id)
+	}
+	t.tenant.DirectoryComplete = f.bool("directoryComplete")
+	t.readEnvironmentGroups(&f)
+	t.readEnvironments(&f)
+	t.readBusinessUnits(&f)
+	t.buildHierarchy(v)
+	t.readPrincipals(&f)
+	t.readGroups(&f)
+	t.readRoleDefinitions(&f)
+	t.readRoleAssignments(&f)
+	return t.tenant
+}
+
+// principal reads principalType and principalObjectId, under the names given. Its
+// identifier is empty after a problem.
+func (p *parser) principal(f *fields, typeKey, idKey string, want ...authz.PrincipalType) authz.Principal {
+	var principal authz.Principal
+	typeOK := false
+	if v, ok := f.value(typeKey); ok {
+		if text := v.Text(); text != "" {
+			principal.Type, typeOK = principalType(v, text, want)
+		}
+	}
+	if v, ok := f.value(idKey); ok {
+		principal.ID = p.objectID(v)
+	}
+	if !typeOK {
+		return authz.Principal{}
+	}
+	return principal
+}
+
+func principalType(v strictyaml.Value, text string, want []authz.PrincipalType) (authz.PrincipalType, bool) {
+	var t authz.PrincipalType
+	err := t.UnmarshalText([]byte(text))
+	names := make([]string, 0, len(want))
+	for _, w := range want {
+		if err == nil && t == w {
+			return t, true
+		}
+		names = append(names, w.String())
+	}
+	v.Problemf("want one of %s, not %q", strings.Join(names, ", "), text)
+	return authz.NoPrincipal, false
+}

@@ -1,0 +1,454 @@
+// Package gate is the one way to a decision: map the request, learn who asks, look up
+// what they were given, decide, record. Every adapter comes through here.
+//
+// Each question is answered from exactly one revision of the snapshot. In doubt the
+// gate denies, and a fault of its own is an answer too, never an error and never a
+// panic.
+package gate
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pathgrant/pathgrant/internal/ask"
+	"github.com/pathgrant/pathgrant/internal/identity"
+	"github.com/pathgrant/pathgrant/internal/snapshot"
+	"github.com/pathgrant/pathgrant/pkg/authz"
+	"github.com/pathgrant/pathgrant/pkg/naming"
+)
+
+// An Identifier verifies credentials; [identity.Verifier] is the one.
+type Identifier interface {
+	Identify(ctx context.Context, c *ask.Credentials) (identity.Identity, error)
+}
+
+// A Recorder is told of every decision. It must not block, must not change the answer,
+// and must copy what it keeps.
+type Recorder interface {
+	Record(r *ask.Request, a *ask.Answer, took time.Duration)
+}
+
+// Options are what a [Gate] is made of.
+type Options struct {
+	Catalogues *naming.Catalogues
+	Snapshots  *snapshot.Store
+	// Identity verifies credentials. Without it, only questions that state their
+	// subject, and public routes, can be allowed.
+	Identity Identifier
+	// ProvenAt is the time at which the tenant's data was last proven to be the newest;
+	// nil where the snapshot's store is itself the record.
+	ProvenAt func(tenant string) time.Time
+	// MaxStalenessReads and MaxStalenessChanges bound the age of the data that a
+	// question for Read, and any other, is answered from; 0: no bound.
+	MaxStalenessReads, MaxStalenessChanges time.Duration
+	Recorder                               Recorder // nil: none
+	Log                                    *slog.Logger
+	Now                                    func() time.Time
+}
+
+// A Gate answers questions. It is safe for concurrent use.
+type Gate struct {
+	Options
+	process   uint64 // the first half of every decision's identifier
+	decisions atomic.Uint64
+	scratch   sync.Pool // *scratch
+	isRead    authz.Set // the permissions whose action is Read
+}
+
+// New returns a Gate. It starts nothing.
+func New(o Options) *Gate {
+	var random [8]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		panic(err) // crypto/rand.Read never fails
+	}
+	g := &Gate{
+		Options: o,
+		process: binary.BigEndian.Uint64(random[:]),
+		scratch: sync.Pool{New: func() any { return new(scratch) }},
+	}
+	g.isRead = o.Catalogues.Vocabulary().Select(func(p authz.Permission) bool { return p.Action() == "Read" })
+	return g
+}
+
+// scratch is the memory of one decision, used again by later ones.
+type scratch struct {
+	resolution  naming.Resolution
+	permissions []authz.PermissionID
+	named       []authz.NamedScope
+	all         []authz.Scope   // the chains, one after the other
+	ends        []int           // where each chain ends in all
+	chains      [][]authz.Scope // slices of all
+}
+
+// Decide answers r in a, which it resets first.
+func (g *Gate) Decide(ctx context.Context, r *ask.Request, a *ask.Answer) {
+	start := time.Now()
+	a.Reset()
+	s := g.scratch.Get().(*scratch)
+	g.decideContained(ctx, r, a, s)
+	g.scratch.Put(s)
+	a.DecisionID = ask.DecisionID{Process: g.process, Number: g.decisions.Add(1)}
+	if g.Recorder != nil {
+		g.Recorder.Record(r, a, time.Since(start))
+	}
+}
+
+// batchTries bounds how often a batch starts anew because a change arrived while it ran.
+const batchTries = 16
+
+var errMoving = errors.New("the snapshot changed too often to answer the batch from one revision; ask again")
+
+// DecideBatch answers every question from one revision. A change that arrives in
+// between makes it start anew; only the last round is recorded.
+func (g *Gate) DecideBatch(ctx context.Context, r []ask.Request, a []ask.Answer) error {
+	start := time.Now()
+	s := g.scratch.Get().(*scratch)
+	defer g.scratch.Put(s)
+	for range batchTries {
+		for i := range r {
+			a[i].Reset()
+			g.decideContained(ctx, &r[i], &a[i], s)
+			a[i].DecisionID = ask.DecisionID{Process: g.process, Number: g.decisions.Add(1)}
+		}
+		if !oneRevision(a) {
+			continue
+		}
+		if g.Recorder != nil {
+			each := time.Since(start) / time.Duration(max(len(r), 1))
+			for i := range r {
+				g.Recorder.Record(&r[i], &a[i], each)
+			}
+		}
+		return ctx.Err()
+	}
+	return errMoving
+}
+
+// oneRevision tells whether all answers that read a snapshot read the same revision.
+func oneRevision(a []ask.Answer) bool {
+	var seen authz.Revision
+	for i := range a {
+		switch revision := a[i].Revision; {
+		case revision == authz.Revision{}, revision == seen:
+		case seen == authz.Revision{}:
+			seen = revision
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Map says which permissions and scopes a request names; its scopes begin with the
+// tenant given.
+func (g *Gate) Map(r *ask.Request, tenant string, a *ask.Answer) {
+	a.Reset()
+	s := g.scratch.Get().(*scratch)
+	defer g.scratch.Put(s)
+	if !g.mapRequest(r, a, s) {
+		return
+	}
+	for _, id := range s.permissions {
+		a.Permissions = append(a.Permissions, g.Catalogues.Vocabulary().Name(id))
+	}
+	for _, named := range s.named {
+		a.Scopes = append(a.Scopes, named.In(tenant))
+	}
+}
+
+// decideContained turns a panic into an answer, so that nobody can turn a fault into a
+// pass where the proxy lets requests through when the check itself fails.
+func (g *Gate) decideContained(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.Reset()
+			a.Reason, a.Detail = authz.Internal, "the decision failed; the log says why"
+			g.Log.ErrorContext(ctx, "panic while deciding", "panic", fault, "stack", string(debug.Stack()))
+		}
+	}()
+	g.decide(ctx, r, a, s)
+}
+
+// decide goes through the reasons in their order: the first that applies is the answer.
+func (g *Gate) decide(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) {
+	mapped := g.mapRequest(r, a, s)
+	if a.Reason == authz.BadRequest || a.Reason == authz.Public {
+		return
+	}
+	who, ok := g.identify(ctx, r, a)
+	if !ok {
+		return
+	}
+	a.Subject = who.Subject
+	if !mapped {
+		a.Reason = authz.Unmapped
+		return
+	}
+	tenant := who.Subject.Tenant()
+	for _, named := range s.resolution.Tenants {
+		if named != tenant {
+			a.Reason, a.Detail = authz.CrossTenant, "the request names a tenant that is not the caller's"
+			return
+		}
+	}
+	snap, view, ok := g.lookUp(ctx, r, a, who.Subject)
+	if !ok {
+		return
+	}
+	a.Revision = snap.Revision()
+	held := g.tenant(snap, tenant)
+	vocabulary := g.Catalogues.Vocabulary()
+	for _, id := range s.permissions {
+		a.Permissions = append(a.Permissions, vocabulary.Name(id))
+	}
+	if !s.findChains(held.Hierarchy(), tenant, a) {
+		return
+	}
+	now := g.Now()
+	switch {
+	case !g.fresh(tenant, s.permissions, now):
+		a.Reason, a.Detail = authz.Stale, "the data is older than this server may answer from"
+		return
+	case view.Disabled:
+		a.Reason = authz.PrincipalDisabled
+		return
+	case who.EnforceDelegated && who.UserToken && !g.delegated(who.Scopes, s.permissions, a):
+		return
+	}
+	question := authz.Request{Permissions: s.permissions, Chains: s.chains}
+	if who.Subject.GroupsUnknown() && !held.DirectoryComplete() {
+		question.GroupsUnknown, question.GroupDenials = true, held.GroupDenials()
+	}
+	decision := authz.Decide(view.Grants, question, now.Unix())
+	a.Reason, a.Assignment = decision.Reason, decision.Grant
+	if !decision.Allowed() {
+		for _, id := range authz.Missing(view.Grants, question, now.Unix()) {
+			a.Missing = append(a.Missing, vocabulary.Name(id))
+		}
+		return
+	}
+	if r.HTTP && !holdsDirectly(who.Subject, s.resolution.GrantedTo) {
+		a.Reason, a.Detail, a.Assignment = authz.NoAssignment, "the route is open only to holders of certain directory roles", nil
+	}
+}
+
+// holdsDirectly tells whether the token itself names one of the directory roles that a
+// route is granted to. Membership through a group does not count.
+func holdsDirectly(subject *authz.Subject, grantedTo []authz.Principal) bool {
+	return len(grantedTo) == 0 || slices.ContainsFunc(grantedTo, func(p authz.Principal) bool {
+		return p.Type == authz.DirectoryRole && slices.Contains(subject.DirectoryRoles(), p.ID)
+	})
+}
+
+// mapRequest works out which permissions are asked for and which scopes are named, and
+// tells whether there are any. It sets BAD_REQUEST, PUBLIC or UNMAPPED.
+func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
+	s.permissions, s.named = s.permissions[:0], s.named[:0]
+	s.resolution.Tenants = s.resolution.Tenants[:0]
+	if r.Unreadable != "" {
+		a.Reason, a.Detail = authz.BadRequest, r.Unreadable
+		return false
+	}
+	if !r.HTTP {
+		return g.mapDirect(r, a, s)
+	}
+	catalogue := g.Catalogues.Default()
+	if r.Catalogue != "" {
+		named, ok := g.Catalogues.Named(r.Catalogue)
+		if !ok {
+			a.Reason, a.Detail = authz.Unmapped, "no catalogue of that name is loaded"
+			return false
+		}
+		catalogue = named
+	}
+	catalogue.Resolve(naming.Request{
+		Method: r.Method, Host: r.Host, Path: r.Path, GRPC: r.GRPC,
+		Header: r.Header, ContextExtension: r.ContextExtension,
+	}, &s.resolution)
+	a.Reason, a.DecidedBy, a.Rule, a.Detail = s.resolution.Reason, s.resolution.DecidedBy, s.resolution.Rule, s.resolution.Detail
+	switch a.Reason {
+	case authz.BadRequest, authz.Public:
+		return false
+	}
+	s.permissions = append(s.permissions, s.resolution.Permissions...)
+	s.named = append(s.named, s.resolution.Scopes...)
+	if r.PermissionOverride != "" && !g.override(r.PermissionOverride, a, s) {
+		return false
+	}
+	return a.Reason == authz.ReasonUnspecified && len(s.permissions) > 0 && len(s.named) > 0
+}
+
+// override asks for another permission than the one that the path maps to, at the
+// scopes that the path names. A path that maps to nothing names no scope, so then the
+// tenant must grant.
+func (g *Gate) override(permission string, a *ask.Answer, s *scratch) bool {
+	id, ok := g.Catalogues.Vocabulary().ID(permission)
+	if !ok {
+		a.Reason, a.Detail = authz.Unmapped, "the catalogue does not know the permission that the route's configuration names"
+		return false
+	}
+	s.permissions = append(s.permissions[:0], id)
+	if len(s.named) == 0 {
+		s.named = append(s.named, authz.NamedScope{Kind: authz.TenantScope})
+	}
+	a.Reason, a.DecidedBy, a.Rule, a.Detail = authz.ReasonUnspecified, "permission", "permission override", ""
+	return true
+}
+
+func (g *Gate) mapDirect(r *ask.Request, a *ask.Answer, s *scratch) bool {
+	a.DecidedBy = "permission"
+	if _, err := authz.ParsePermission(r.Permission); err != nil {
+		a.Reason, a.Detail = authz.BadRequest, err.Error()
+		return false
+	}
+	tenant, named, err := authz.ParseScope(r.Scope, g.Catalogues.FoldCase())
+	if err != nil {
+		a.Reason, a.Detail = authz.BadRequest, err.Error()
+		return false
+	}
+	id, ok := g.Catalogues.Vocabulary().ID(r.Permission)
+	if !ok {
+		a.Reason, a.Detail = authz.Unmapped, "the catalogue does not know this permission"
+		return false
+	}
+	s.permissions = append(s.permissions, id)
+	s.named = append(s.named, named)
+	s.resolution.Tenants = append(s.resolution.Tenants, tenant)
+	return true
+}
+
+func (g *Gate) identify(ctx context.Context, r *ask.Request, a *ask.Answer) (identity.Identity, bool) {
+	if r.Subject != nil {
+		return identity.Identity{Subject: r.Subject}, true
+	}
+	if g.Identity == nil {
+		a.Reason, a.Detail = authz.Unauthenticated, "no source of identity is configured"
+		return identity.Identity{}, false
+	}
+	who, err := g.Identity.Identify(ctx, &r.Credentials)
+	var invalid *identity.InvalidError
+	switch {
+	case err == nil && who.Subject != nil:
+		return who, true
+	case errors.Is(err, identity.ErrKeysUnavailable):
+		a.Reason, a.Detail = authz.NotReady, "the keys that tokens are verified with could not be loaded"
+	case errors.As(err, &invalid):
+		a.Reason, a.Detail, a.InvalidCredentials = authz.Unauthenticated, invalid.Detail, true
+	default:
+		a.Reason, a.Detail = authz.Unauthenticated, "the request carries no credentials"
+	}
+	return identity.Identity{}, false
+}
+
+// lookUp finds one revision of the snapshot and what the subject holds in it.
+func (g *Gate) lookUp(ctx context.Context, r *ask.Request, a *ask.Answer, subject *authz.Subject) (*snapshot.Snapshot, *snapshot.View, bool) {
+	if r.AtLeast != (authz.Revision{}) {
+		if _, err := g.Snapshots.Await(ctx, r.AtLeast); err != nil {
+			a.Reason, a.Detail = authz.Stale, "the revision asked for has not arrived"
+			if errors.Is(err, snapshot.ErrNotReady) {
+				a.Reason, a.Detail = authz.NotReady, "no snapshot has been loaded yet"
+			}
+			return nil, nil, false
+		}
+	}
+	snap, view, err := g.Snapshots.View(ctx, subject)
+	if err != nil {
+		a.Reason, a.Detail = authz.Internal, "the snapshot could not be read; the log says why"
+		if errors.Is(err, snapshot.ErrNotReady) {
+			a.Reason, a.Detail = authz.NotReady, "no snapshot has been loaded yet"
+		} else {
+			g.Log.ErrorContext(ctx, "snapshot not readable", "err", err)
+		}
+		return nil, nil, false
+	}
+	return snap, view, true
+}
+
+// findChains works out, for every scope named, what it inherits from, and writes the
+// scopes into the answer. It sets UNKNOWN_SCOPE for one that the tenant does not list.
+func (s *scratch) findChains(h *authz.Hierarchy, tenant string, a *ask.Answer) bool {
+	s.all, s.ends, s.chains = s.all[:0], s.ends[:0], s.chains[:0]
+	for _, named := range s.named {
+		start := len(s.all)
+		var known bool
+		s.all, known = h.AppendChain(s.all, named, &a.Buf)
+		if !known {
+			a.Scopes = append(a.Scopes, named.In(tenant))
+			a.Reason, a.Detail = authz.UnknownScope, "the tenant lists no such environment, environment group or business unit"
+			continue
+		}
+		a.Scopes = append(a.Scopes, s.all[start])
+		s.ends = append(s.ends, len(s.all))
+	}
+	if a.Reason == authz.UnknownScope {
+		return false
+	}
+	from := 0
+	for _, end := range s.ends {
+		s.chains = append(s.chains, s.all[from:end:end])
+		from = end
+	}
+	return true
+}
+
+// tenantState is what the decision reads of a tenant.
+type tenantState interface {
+	Hierarchy() *authz.Hierarchy
+	DirectoryComplete() bool
+	GroupDenials() *authz.Grants
+}
+
+func (g *Gate) tenant(snap *snapshot.Snapshot, id string) tenantState {
+	if held := snap.Tenant(id); held != nil {
+		return held
+	}
+	return unlisted{g.Snapshots.EmptyHierarchy(id)}
+}
+
+// unlisted stands for a tenant that the snapshot does not list: it exists, and nobody
+// holds anything in it.
+type unlisted struct{ hierarchy *authz.Hierarchy }
+
+func (u unlisted) Hierarchy() *authz.Hierarchy { return u.hierarchy }
+func (unlisted) DirectoryComplete() bool       { return false }
+func (unlisted) GroupDenials() *authz.Grants   { return nil }
+
+// fresh tells whether the data is young enough for what is asked.
+func (g *Gate) fresh(tenant string, permissions []authz.PermissionID, now time.Time) bool {
+	if g.ProvenAt == nil || g.MaxStalenessReads == 0 && g.MaxStalenessChanges == 0 {
+		return true
+	}
+	limit := g.MaxStalenessReads
+	if slices.ContainsFunc(permissions, func(id authz.PermissionID) bool { return !g.isRead.Has(id) }) {
+		limit = g.MaxStalenessChanges
+	}
+	return limit == 0 || now.Sub(g.ProvenAt(tenant)) <= limit
+}
+
+// delegated tells whether the application was delegated every permission, as the
+// token's scopes say.
+func (g *Gate) delegated(scopes []string, permissions []authz.PermissionID, a *ask.Answer) bool {
+	vocabulary := g.Catalogues.Vocabulary()
+	for _, id := range permissions {
+		has := slices.ContainsFunc(scopes, func(scope string) bool {
+			held, known := vocabulary.ID(scope)
+			return known && held == id
+		})
+		if !has {
+			a.Missing = append(a.Missing, vocabulary.Name(id))
+		}
+	}
+	if len(a.Missing) > 0 {
+		a.Reason = authz.DelegatedScopeMissing
+		return false
+	}
+	return true
+}

@@ -1,0 +1,92 @@
+// Package roles holds the role definitions that come with the product: the four that
+// Microsoft publishes for the Power Platform API and the further 28 that the API lists,
+// with their identifiers, permissions, exceptions and scopes.
+//
+// They are immutable: whatever is asked for is a copy. What does not parse or is listed
+// twice stops the program at its start, so a role that is missing cannot go unseen.
+package roles
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+//go:embed roles.json
+var document []byte
+
+// shipped is read only; what leaves the package is cloned.
+var shipped = mustParse(document)
+
+// Shipped returns the definitions in their published order, with the names that the API
+// answers. Its documentation spells some otherwise (Power Platform reader), which is the
+// same name to [authz.RoleNameKey]. The caller may keep and change what it gets.
+func Shipped() []authz.RoleDefinition {
+	all := make([]authz.RoleDefinition, 0, len(shipped))
+	for _, def := range shipped {
+		all = append(all, clone(def))
+	}
+	return all
+}
+
+// Find returns the first of the definitions whose identifier, or whose name, is the text
+// given: a GUID in either case, a name in any case, spaces and hyphens alike. An
+// identifier outranks a name.
+func Find(defs []authz.RoleDefinition, idOrName string) (authz.RoleDefinition, bool) {
+	id := authz.CanonicalID(idOrName, false)
+	for _, def := range defs {
+		if def.ID != "" && authz.CanonicalID(def.ID, false) == id {
+			return def, true
+		}
+	}
+	key := authz.RoleNameKey(idOrName)
+	for _, def := range defs {
+		if key != "" && authz.RoleNameKey(def.Name) == key {
+			return def, true
+		}
+	}
+	return authz.RoleDefinition{}, false
+}
+
+// definition is a role definition with the field names of the Power Platform API.
+type definition struct {
+	ID                    string   `json:"roleDefinitionId"`
+	Name                  string   `json:"roleDefinitionName"`
+	Description           string   `json:"description"`
+	Permissions           []string `json:"permissions"`
+	PermissionsExceptions []string `json:"permissionsExceptions"`
+	AssignableScopes      []string `json:"assignableScopes"`
+	RestrictedScopes      []string `json:"restrictedScopes"`
+}
+
+func mustParse(document []byte) []authz.RoleDefinition {
+	var parsed []definition
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&parsed); err != nil {
+		panic(fmt.Sprintf("shipped roles: %v", err))
+	}
+	defs := make([]authz.RoleDefinition, 0, len(parsed))
+	for _, d := range parsed {
+		def := authz.RoleDefinition(d)
+		for _, idOrName := range []string{def.ID, def.Name} {
+			if other, twice := Find(defs, idOrName); twice {
+				panic(fmt.Sprintf("shipped roles: %q is listed twice (%s)", idOrName, other.ID))
+			}
+		}
+		defs = append(defs, def)
+	}
+	return defs
+}
+
+func clone(def authz.RoleDefinition) authz.RoleDefinition {
+	def.Permissions = slices.Clone(def.Permissions)
+	def.PermissionsExceptions = slices.Clone(def.PermissionsExceptions)
+	def.AssignableScopes = slices.Clone(def.AssignableScopes)
+	def.RestrictedScopes = slices.Clone(def.RestrictedScopes)
+	return def
+}

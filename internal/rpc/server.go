@@ -1,0 +1,202 @@
+// Package rpc answers Pathgrant's own gRPC service, for callers that ask directly
+// instead of standing behind a proxy.
+//
+// A refusal is a response. A call fails only where nothing was decided: a message
+// outside the limits, or a batch that no one revision could answer.
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/pathgrant/pathgrant/internal/ask"
+	pathgrantv1 "github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1"
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// Adapter is this adapter's name in metrics and the decision log.
+const Adapter = "grpc"
+
+// placeholderTenant stands for the tenant where a mapping is asked for without one.
+const placeholderTenant = "{tenant}"
+
+// Options are what a [Server] is made of.
+type Options struct {
+	Decider ask.BatchDecider
+	Mapper  ask.Mapper
+	// FoldCase compares identifiers that are not GUIDs without case, as the catalogue says.
+	FoldCase bool
+	Log      *slog.Logger
+}
+
+// A Server implements pathgrant.v1.AuthorizationService. It is safe for concurrent use.
+type Server struct {
+	pathgrantv1.UnimplementedAuthorizationServiceServer
+	o Options
+}
+
+// New returns a Server. It starts nothing.
+func New(o Options) *Server { return &Server{o: o} }
+
+// Check implements AuthorizationService.
+func (s *Server) Check(ctx context.Context, in *pathgrantv1.CheckRequest) (_ *pathgrantv1.CheckResponse, err error) {
+	defer s.contain(ctx, &err)
+	decisions, err := s.decide(ctx, []*pathgrantv1.CheckQuestion{in.GetQuestion()}, []string{"question"}, in.GetAtLeastRevision())
+	if err != nil {
+		return nil, err
+	}
+	return &pathgrantv1.CheckResponse{Decision: decisions[0]}, nil
+}
+
+// BatchCheck implements AuthorizationService.
+func (s *Server) BatchCheck(ctx context.Context, in *pathgrantv1.BatchCheckRequest) (_ *pathgrantv1.BatchCheckResponse, err error) {
+	defer s.contain(ctx, &err)
+	questions := in.GetQuestions()
+	if len(questions) == 0 || len(questions) > maxQuestions {
+		return nil, status.Errorf(codes.InvalidArgument, "questions: %d given, want 1 to %d", len(questions), maxQuestions)
+	}
+	fields := make([]string, len(questions))
+	for i := range fields {
+		fields[i] = indexed("questions", i)
+	}
+	decisions, err := s.decide(ctx, questions, fields, in.GetAtLeastRevision())
+	if err != nil {
+		return nil, err
+	}
+	return &pathgrantv1.BatchCheckResponse{Decisions: decisions}, nil
+}
+
+// Resolve implements AuthorizationService.
+func (s *Server) Resolve(ctx context.Context, in *pathgrantv1.ResolveRequest) (_ *pathgrantv1.ResolveResponse, err error) {
+	defer s.contain(ctx, &err)
+	var l limits
+	l.httpRequest("http_request", in.GetHttpRequest())
+	l.text("tenant", in.GetTenant(), maxID)
+	l.text("catalogue", in.GetCatalogue(), maxCatalogue)
+	if l.err != nil {
+		return nil, l.err
+	}
+	tenant := placeholderTenant
+	if in.GetTenant() != "" {
+		tenant = authz.CanonicalID(in.GetTenant(), s.o.FoldCase)
+	}
+	r := ask.Request{Adapter: Adapter, Catalogue: in.GetCatalogue()}
+	setHTTP(&r, in.GetHttpRequest())
+	var a ask.Answer
+	s.o.Mapper.Map(&r, tenant, &a)
+	return &pathgrantv1.ResolveResponse{
+		Permissions: permissionNames(a.Permissions),
+		Scopes:      scopeTexts(a.Scopes),
+		DecidedBy:   decidedBy(a.DecidedBy),
+		Rule:        a.Rule,
+		Reason:      reason(a.Reason),
+		Detail:      a.Detail,
+	}, nil
+}
+
+func (s *Server) decide(ctx context.Context, questions []*pathgrantv1.CheckQuestion, fields []string, atLeast *pathgrantv1.Revision) ([]*pathgrantv1.Decision, error) {
+	var l limits
+	for i, question := range questions {
+		l.question(fields[i], question)
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	requests := make([]ask.Request, len(questions))
+	for i, question := range questions {
+		s.request(&requests[i], question)
+		requests[i].AtLeast = authz.Revision{Epoch: atLeast.GetEpoch(), Number: atLeast.GetNumber()}
+	}
+	answers := make([]ask.Answer, len(questions))
+	if err := s.o.Decider.DecideBatch(ctx, requests, answers); err != nil {
+		if ctx.Err() != nil {
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	decisions := make([]*pathgrantv1.Decision, len(answers))
+	for i := range answers {
+		decisions[i] = decision(&answers[i])
+	}
+	return decisions, nil
+}
+
+// request turns a question into ours. What it can't read becomes BAD_REQUEST.
+func (s *Server) request(r *ask.Request, question *pathgrantv1.CheckQuestion) {
+	*r = ask.Request{Adapter: Adapter, Catalogue: question.GetCatalogue()}
+	switch target := question.GetTarget().(type) {
+	case *pathgrantv1.CheckQuestion_Permission:
+		r.Permission, r.Scope = target.Permission.GetPermission(), target.Permission.GetScope()
+	case *pathgrantv1.CheckQuestion_HttpRequest:
+		setHTTP(r, target.HttpRequest)
+	default:
+		r.Unreadable = "the question names neither a permission nor an HTTP request"
+		return
+	}
+	if question.GetSubject() == nil {
+		return // nobody: a public route may still be allowed
+	}
+	subject, err := authz.NewSubject(authz.SubjectSpec{
+		Tenant:         question.GetSubject().GetTenant(),
+		Principal:      principal(question.GetSubject().GetPrincipal()),
+		Groups:         question.GetSubject().GetGroups(),
+		DirectoryRoles: question.GetSubject().GetDirectoryRoles(),
+		GroupsUnknown:  question.GetSubject().GetGroupsUnknown(),
+		FoldCase:       s.o.FoldCase,
+	})
+	if err != nil {
+		r.Unreadable = err.Error()
+		return
+	}
+	r.Subject = subject
+}
+
+func setHTTP(r *ask.Request, in *pathgrantv1.HttpRequest) {
+	r.HTTP, r.Method, r.Host, r.Path = true, in.GetMethod(), in.GetHost(), in.GetPath()
+}
+
+// contain turns a panic into an error: to a direct caller, a failed call is no pass.
+func (s *Server) contain(ctx context.Context, err *error) {
+	if fault := recover(); fault != nil {
+		s.o.Log.ErrorContext(ctx, "panic while answering a call", "panic", fault, "stack", string(debug.Stack()))
+		*err = status.Error(codes.Internal, "the call failed; the log says why")
+	}
+}
+
+func decision(a *ask.Answer) *pathgrantv1.Decision {
+	d := &pathgrantv1.Decision{
+		Effect:             pathgrantv1.Effect_EFFECT_DENY,
+		Reason:             reason(a.Reason),
+		Permissions:        permissionNames(a.Permissions),
+		Scopes:             scopeTexts(a.Scopes),
+		MissingPermissions: permissionNames(a.Missing),
+		DecisionId:         a.DecisionID.String(),
+		Detail:             a.Detail,
+	}
+	if a.Allowed() {
+		d.Effect = pathgrantv1.Effect_EFFECT_ALLOW
+	}
+	if a.Revision != (authz.Revision{}) {
+		d.Revision = &pathgrantv1.Revision{Epoch: a.Revision.Epoch, Number: a.Revision.Number}
+	}
+	if g := a.Assignment; g != nil {
+		d.Assignment = &pathgrantv1.DecidingAssignment{
+			Id:                 g.AssignmentID,
+			Principal:          &pathgrantv1.Principal{Type: principalTypes[g.Principal.Type], Id: g.Principal.ID},
+			RoleDefinitionId:   g.Role.ID(),
+			RoleDefinitionName: g.Role.Name(),
+			Scope:              string(g.Scope),
+			Effect:             assignmentEffects[g.Effect],
+		}
+		if g.Expires != 0 {
+			d.Assignment.ExpiresTime = timestamppb.New(time.Unix(g.Expires, 0))
+		}
+	}
+	return d
+}
