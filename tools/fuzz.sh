@@ -9,7 +9,7 @@ set -euo pipefail
 pattern=$1 duration=$2
 
 # Names come first, then the line "ok <package> <time>" that they belong to.
-listed=$(go test -list "$pattern" ./...)
+listed=$(go test -list "$pattern" ./...) || { echo "$listed" >&2; exit 1; }
 targets=$(awk '/^Fuzz/ {names[++n] = $1} $1 == "ok" {for (i = 1; i <= n; i++) print $2, names[i]; n = 0}' <<<"$listed")
 [ -n "$targets" ] || { echo "no fuzz target matches $pattern" >&2; exit 1; }
 

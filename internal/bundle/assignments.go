@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"strings"
+	"time"
 
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	"github.com/pathgrant/pathgrant/internal/strictyaml"
@@ -121,8 +122,10 @@ func unixTime(f *fields, key string) int64 {
 	if at.Unix() > 0 {
 		return at.Unix()
 	}
-	if !at.IsZero() || strings.HasPrefix(v.OptionalText(), "0001-") { // what is no time at all was said
-		v.Problemf("want a time after 1970-01-01T00:00:00Z")
+	if v.IsScalar() { // what is no time at all was said, but the year 1 is one
+		if _, err := time.Parse(time.RFC3339, v.OptionalText()); err == nil {
+			v.Problemf("want a time after 1970-01-01T00:00:00Z")
+		}
 	}
 	return 0
 }

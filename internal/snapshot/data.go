@@ -57,4 +57,8 @@ type RoleAssignment struct {
 	Effect           authz.AssignmentEffect
 	// Expires is the Unix second from which the assignment is as if absent; 0: never.
 	Expires int64
+	// CreatedOn is the Unix second in which the assignment was made and CreatedBy who
+	// made it; zero where nobody said. No decision reads them.
+	CreatedOn int64
+	CreatedBy authz.Principal
 }

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -150,13 +151,13 @@ func checkImage(t *testing.T, img v1.Image, binaryPath string) {
 	defer content.Close()
 	type entry struct {
 		Name           string
-		Mode, Uid, Gid int64
+		Mode, UID, GID int64
 		Time           string
 	}
 	var entries []entry
 	for r := tar.NewReader(content); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -248,7 +249,7 @@ func unpack(t *testing.T, path, dir string) []string {
 	var names []string
 	for r := tar.NewReader(file); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return names
 		}
 		if err != nil {

@@ -276,7 +276,8 @@ type Decision struct {
 	// The revision of the subject's tenant that everything here was read from. Not set
 	// when nothing was read.
 	Revision *Revision `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Identifies this decision in the decision log, such as "4f1c09b7a25e43d8".
+	// Identifies this decision in the decision log, 32 hex digits such as
+	// "4f1c09b7a25e43d8000000000000002a".
 	DecisionId string `protobuf:"bytes,8,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
 	// What was in the way, to be read by people, such as
 	// "principal.id: 300 bytes are more than 256". Do not parse it. Empty when there is

@@ -1,0 +1,409 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Buckets and keys besides the sections'.
+var (
+	metaBucket    = []byte("meta")
+	journalBucket = []byte("journal")
+	revisionKey   = []byte("revision")
+	stateKey      = []byte("state")
+)
+
+const (
+	openDeadline = 30 * time.Second
+	lockTimeout  = 2 * time.Second
+	verifyStop   = 1024 // records between two looks at whether to stop
+)
+
+// A state is what a file says about itself, written with every revision.
+type state struct {
+	schema        uint64
+	epoch, number uint64
+	foldCase      bool
+	contents      contents
+	// position is where the source stood, in its own words, and source its name.
+	source   string
+	position []byte
+	written  int64 // Unix microseconds
+}
+
+func (s *state) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, s.schema)
+	b = binary.AppendUvarint(b, s.epoch)
+	b = binary.AppendUvarint(b, s.number)
+	b = appendBool(b, s.foldCase)
+	for sec := range sectionCount {
+		b = binary.AppendUvarint(b, s.contents.counts[sec])
+		for _, lane := range s.contents.sums[sec] {
+			b = binary.BigEndian.AppendUint64(b, lane)
+		}
+	}
+	b = appendText(b, s.source)
+	b = appendText(b, string(s.position))
+	return binary.AppendUvarint(b, uint64(s.written))
+}
+
+// readState reads what append writes. A newer schema is an [ErrSchema].
+func readState(payload string) (state, error) {
+	r := &payloadReader{rest: payload}
+	s := state{schema: r.uint()}
+	if !r.bad && s.schema > schemaVersion {
+		return state{}, fmt.Errorf("%w (layout %d; this release knows %d)", ErrSchema, s.schema, schemaVersion)
+	}
+	s.epoch = r.uint()
+	s.number = r.uint()
+	s.foldCase = r.bool()
+	for sec := range sectionCount {
+		s.contents.counts[sec] = r.uint()
+		for i := range s.contents.sums[sec] {
+			for range 8 {
+				s.contents.sums[sec][i] = s.contents.sums[sec][i]<<8 | uint64(r.byte())
+			}
+		}
+	}
+	s.source = r.text()
+	s.position = []byte(r.text())
+	s.written = r.int()
+	if r.bad || r.rest != "" || s.schema == 0 || s.epoch == 0 || s.number == 0 {
+		return state{}, corruptf("the file's state cannot be read")
+	}
+	return s, nil
+}
+
+func (s *state) mark(file string) mark {
+	return mark{epoch: s.epoch, number: s.number, records: s.contents.records(), sum: s.contents.sum(), file: file}
+}
+
+// A dbFile is one open snapshot file.
+type dbFile struct {
+	name  string
+	db    *bolt.DB
+	probe *os.File // the same file, to look at its meta pages before bbolt does
+
+	// begin is held while bbolt begins a transaction. A fault there leaves bbolt's own
+	// locks held, so nobody may try again.
+	begin sync.Mutex
+	// stuck says that bbolt's locks may be held for ever: the file is never closed.
+	stuck atomic.Bool
+
+	// damaged says that nothing of the file may be believed any more.
+	damaged atomic.Bool
+	// finished says that nothing may be written to the file any more.
+	finished atomic.Bool
+	// verified says that every record was read and fits: what is absent is absent.
+	verified atomic.Bool
+}
+
+// frame runs fn so that a page of a mapped file that is gone is an error, not the end of
+// the process.
+func frame(fn func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if cause := recover(); cause != nil {
+			err = &faultError{cause}
+		}
+	}()
+	return fn()
+}
+
+// openFile opens a file that was checked before, within a deadline.
+func openFile(ctx context.Context, path, name string, readOnly bool) (*dbFile, error) {
+	probe, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the snapshot: %w", err)
+	}
+	type result struct {
+		db  *bolt.DB
+		err error
+	}
+	opened, gaveUp := make(chan result), make(chan struct{})
+	go func() {
+		var r result
+		r.err = frame(func() (err error) {
+			r.db, err = bolt.Open(path, fileMode, &bolt.Options{
+				Timeout: lockTimeout, ReadOnly: readOnly, NoStatistics: true, FreelistType: bolt.FreelistMapType,
+			})
+			return err
+		})
+		select {
+		case opened <- r:
+		case <-gaveUp:
+			if r.err == nil {
+				_ = frame(r.db.Close)
+			}
+		}
+	}()
+	deadline := time.NewTimer(openDeadline)
+	defer deadline.Stop()
+	var r result
+	select {
+	case r = <-opened:
+	case <-deadline.C:
+		close(gaveUp)
+		r.err = corruptf("opening %s did not end within %v", name, openDeadline)
+	case <-ctx.Done():
+		close(gaveUp)
+		r.err = fmt.Errorf("open %s: %w", name, ctx.Err())
+	}
+	switch {
+	case r.err == nil:
+		return &dbFile{name: name, db: r.db, probe: probe}, nil
+	case errors.Is(r.err, berrors.ErrTimeout):
+		r.err = fmt.Errorf("%w: a running server holds %s; ask that server instead, or stop it", ErrLocked, path)
+	case errors.Is(r.err, berrors.ErrInvalid), errors.Is(r.err, berrors.ErrVersionMismatch), errors.Is(r.err, berrors.ErrChecksum):
+		r.err = corruptf("%s: %v", name, r.err)
+	default:
+		r.err = fmt.Errorf("open %s: %w", name, r.err)
+	}
+	_ = probe.Close()
+	return nil, r.err
+}
+
+// close closes the file, unless bbolt would wait for ever.
+func (f *dbFile) close() error {
+	f.begin.Lock()
+	defer f.begin.Unlock()
+	_ = f.probe.Close()
+	if f.stuck.Load() {
+		return nil
+	}
+	if err := frame(f.db.Close); err != nil {
+		return fmt.Errorf("close %s: %w", f.name, err)
+	}
+	return nil
+}
+
+// tx begins a transaction. Before bbolt reads its meta pages through the mapping, they
+// are read through the file: where that fails, bbolt would fault with its locks held.
+func (f *dbFile) tx(writable bool) (*bolt.Tx, error) {
+	f.begin.Lock()
+	defer f.begin.Unlock()
+	if f.stuck.Load() {
+		return nil, corruptf("%s cannot be read any more", f.name)
+	}
+	if _, err := readMeta(f.probe); err != nil && !f.closed() {
+		return nil, err
+	}
+	begun := false
+	defer func() {
+		if !begun {
+			f.stuck.Store(true)
+		}
+	}()
+	tx, err := f.db.Begin(writable)
+	begun = true
+	return tx, err
+}
+
+// closed tells whether the file was closed by us.
+func (f *dbFile) closed() bool {
+	_, err := f.probe.Stat()
+	return errors.Is(err, os.ErrClosed)
+}
+
+// view reads the file in one transaction.
+func (f *dbFile) view(fn func(tx *bolt.Tx) error) error {
+	return frame(func() error {
+		tx, err := f.tx(false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		return fn(tx)
+	})
+}
+
+// update writes the file in one transaction. After any error the file is finished.
+func (f *dbFile) update(fn func(tx *bolt.Tx) error) error {
+	writing := false
+	err := frame(func() error {
+		tx, err := f.tx(true)
+		if err != nil {
+			return err
+		}
+		writing = true
+		if err = fn(tx); err == nil {
+			err = tx.Commit()
+		}
+		if err != nil {
+			_ = tx.Rollback()
+		}
+		writing = false
+		return err
+	})
+	if err != nil {
+		f.finished.Store(true)
+		if writing { // a fault with a write transaction open may leave bbolt's locks held
+			f.stuck.Store(true)
+		}
+	}
+	return err
+}
+
+// revisionOf reads the revision of a transaction.
+func revisionOf(tx *bolt.Tx) (epoch, number uint64, err error) {
+	bucket := tx.Bucket(metaBucket)
+	if bucket == nil {
+		return 0, 0, corruptf("the file is not a snapshot")
+	}
+	payload, _, err := unseal(metaSeal, revisionKey, bucket.Get(revisionKey))
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(payload) != 16 {
+		return 0, 0, corruptf("the revision cannot be read")
+	}
+	return binary.BigEndian.Uint64(payload), binary.BigEndian.Uint64(payload[8:]), nil
+}
+
+// stateOf reads the state of a transaction.
+func stateOf(tx *bolt.Tx) (state, error) {
+	epoch, number, err := revisionOf(tx)
+	if err != nil {
+		return state{}, err
+	}
+	payload, _, err := unseal(metaSeal, stateKey, tx.Bucket(metaBucket).Get(stateKey))
+	if err != nil {
+		return state{}, err
+	}
+	s, err := readState(string(payload))
+	if err == nil && (s.epoch != epoch || s.number != number) {
+		err = corruptf("the file names two revisions")
+	}
+	return s, err
+}
+
+func putState(tx *bolt.Tx, s *state) error {
+	bucket := tx.Bucket(metaBucket)
+	revision := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, s.epoch), s.number)
+	value, _ := seal(nil, metaSeal, revisionKey, revision)
+	if err := bucket.Put(revisionKey, value); err != nil {
+		return err
+	}
+	value, _ = seal(nil, metaSeal, stateKey, s.append(nil))
+	return bucket.Put(stateKey, value)
+}
+
+// eachRecord calls yield for every record of a section, checked, in the order of keys.
+// Key and payload are valid until yield returns.
+func eachRecord(tx *bolt.Tx, sec section, prefix []byte, yield func(key, payload []byte, d digest) error) error {
+	bucket := tx.Bucket(sectionBuckets[sec])
+	if bucket == nil {
+		return corruptf("the file has no %q", sec)
+	}
+	var previous []byte
+	cursor := bucket.Cursor()
+	for key, value := cursor.Seek(prefix); key != nil && hasPrefix(key, prefix); key, value = cursor.Next() {
+		if previous != nil && compareKeys(previous, key) >= 0 {
+			return corruptf("the keys of %q are out of order", sec)
+		}
+		previous = append(previous[:0], key...)
+		payload, d, err := unseal(byte(sec), key, value)
+		if err != nil {
+			return err
+		}
+		if err := yield(key, payload, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hasPrefix(key, prefix []byte) bool {
+	return len(key) >= len(prefix) && string(key[:len(prefix)]) == string(prefix)
+}
+
+// verifySection reads every record of a section and compares count and hash.
+func verifySection(tx *bolt.Tx, sec section, s *state, stop func() error) error {
+	var count uint64
+	var sum digest
+	err := eachRecord(tx, sec, nil, func(key, payload []byte, d digest) error {
+		if count++; count > s.contents.counts[sec] {
+			return corruptf("there are more records in %q than were written", sec)
+		}
+		if count%verifyStop == 0 {
+			if err := stop(); err != nil {
+				return err
+			}
+		}
+		sum.add(d)
+		return checkRecord(sec, key, string(payload))
+	})
+	if err != nil {
+		return err
+	}
+	if count != s.contents.counts[sec] || sum != s.contents.sums[sec] {
+		return corruptf("the records in %q are not those that were written", sec)
+	}
+	return nil
+}
+
+// verifyBuckets checks that the file has the buckets of a snapshot and no other.
+func verifyBuckets(tx *bolt.Tx) error {
+	want := map[string]bool{string(metaBucket): true, string(journalBucket): true}
+	for _, name := range sectionBuckets {
+		want[string(name)] = true
+	}
+	err := tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+		if !want[string(name)] {
+			return corruptf("the file has a bucket %q", name)
+		}
+		delete(want, string(name))
+		return nil
+	})
+	if err == nil && len(want) > 0 {
+		err = corruptf("the file has %d buckets too few", len(want))
+	}
+	return err
+}
+
+// verify reads the sections that choose picks and compares them with the state.
+func (f *dbFile) verify(s *state, choose func(section) bool, stop func() error) error {
+	return f.view(func(tx *bolt.Tx) error {
+		if err := verifyBuckets(tx); err != nil {
+			return err
+		}
+		for sec := range sectionCount {
+			if choose(sec) {
+				if err := verifySection(tx, sec, s, stop); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func everySection(section) bool { return true }
+
+// checkFile walks the structure of a file that nobody writes to.
+func checkFile(path string, stop func() error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open the snapshot: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("open the snapshot: %w", err)
+	}
+	if info.Size() == 0 {
+		return corruptf("%s is empty", info.Name())
+	}
+	return checkStructure(f, info.Size(), stop)
+}

@@ -1,0 +1,305 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/fnv"
+	"io"
+)
+
+// bbolt believes its pages: it checks the two meta pages alone, and follows what the
+// others say into panics, endless loops and memory that is not its own. So the structure
+// is walked before bbolt opens a file: every page that is in use is reached once and has
+// its keys in order and within bounds, and every other page is free. The walk reads the
+// file, not a mapping of it, and bounds everything by the file's size.
+
+// Of bbolt's file format, version 2, all numbers in the machine's byte order.
+const (
+	boltMagic      = 0xED0CDAED
+	boltVersion    = 2
+	pageHeaderSize = 16
+	elementSize    = 16
+	metaSize       = 64 // without the checksum behind it
+	bucketSize     = 16 // of a bucket's value, before an inline page
+
+	branchPage   = 0x01
+	leafPage     = 0x02
+	freelistPage = 0x10
+	bucketLeaf   = 0x01
+
+	noFreelist = ^uint64(0)
+	maxDepth   = 64
+)
+
+// boltMeta is a meta page.
+type boltMeta struct {
+	pageSize, root, freelist, pages, txid uint64
+}
+
+// parseMeta reads a meta page, header included, if its checksum fits.
+func parseMeta(b []byte) (boltMeta, bool) {
+	if len(b) < pageHeaderSize+metaSize+8 {
+		return boltMeta{}, false
+	}
+	m := b[pageHeaderSize:]
+	sum := fnv.New64a()
+	sum.Write(m[:metaSize])
+	e := binary.NativeEndian
+	if e.Uint32(m) != boltMagic || e.Uint32(m[4:]) != boltVersion || e.Uint64(m[metaSize:]) != sum.Sum64() {
+		return boltMeta{}, false
+	}
+	return boltMeta{
+		pageSize: uint64(e.Uint32(m[8:])),
+		root:     e.Uint64(m[16:]),
+		freelist: e.Uint64(m[32:]),
+		pages:    e.Uint64(m[40:]),
+		txid:     e.Uint64(m[48:]),
+	}, true
+}
+
+// readMeta returns the newest of the two meta pages that is whole.
+func readMeta(f io.ReaderAt) (boltMeta, error) {
+	const head = pageHeaderSize + metaSize + 8
+	var best boltMeta
+	found := false
+	look := func(at int64) {
+		b := make([]byte, head)
+		if _, err := f.ReadAt(b, at); err != nil {
+			return
+		}
+		if m, ok := parseMeta(b); ok && (!found || m.txid > best.txid) {
+			best, found = m, true
+		}
+	}
+	look(0)
+	if found {
+		look(int64(best.pageSize))
+	} else {
+		// The second page's place depends on a page size that the first one cannot tell.
+		for size := int64(1024); size <= 64<<10 && !found; size *= 2 {
+			look(size)
+		}
+	}
+	if !found {
+		return boltMeta{}, corruptf("neither of the file's meta pages is whole")
+	}
+	if best.pageSize < 1024 || best.pageSize > 64<<10 || best.pageSize&(best.pageSize-1) != 0 {
+		return boltMeta{}, corruptf("the file has pages of %d bytes", best.pageSize)
+	}
+	return best, nil
+}
+
+// checkStructure walks the file. stop ends the walk early, with its error.
+func checkStructure(f io.ReaderAt, size int64, stop func() error) error {
+	meta, err := readMeta(f)
+	if err != nil {
+		return err
+	}
+	if meta.pages < 4 || meta.pages > uint64(size)/meta.pageSize {
+		return corruptf("the file has %d bytes and should have %d pages of %d", size, meta.pages, meta.pageSize)
+	}
+	w := &walker{file: f, meta: meta, stop: stop, seen: make([]uint64, meta.pages/64+1)}
+	w.mark(0)
+	w.mark(1)
+	if err := w.tree(meta.root, nil, nil, 0); err != nil {
+		return err
+	}
+	return w.freelist()
+}
+
+// A walker walks the pages of one file.
+type walker struct {
+	file io.ReaderAt
+	meta boltMeta
+	stop func() error
+	seen []uint64 // a bit for each page that was reached
+	bufs [maxDepth + 1][]byte
+	n    int
+}
+
+// mark says that a page was reached; it tells whether that was the first time.
+func (w *walker) mark(id uint64) bool {
+	bit := uint64(1) << (id & 63)
+	first := w.seen[id/64]&bit == 0
+	w.seen[id/64] |= bit
+	return first
+}
+
+// page reads a page with what overflows into the next ones, and marks them all.
+func (w *walker) page(id uint64, buf []byte) ([]byte, error) {
+	if w.n++; w.n%1024 == 0 {
+		if err := w.stop(); err != nil {
+			return nil, err
+		}
+	}
+	if id < 2 || id >= w.meta.pages {
+		return nil, corruptf("page %d is not in the file", id)
+	}
+	size := w.meta.pageSize
+	b := buf
+	if uint64(cap(b)) < size {
+		b = make([]byte, size)
+	}
+	b = b[:size]
+	if _, err := w.file.ReadAt(b, int64(id*size)); err != nil {
+		return nil, corruptf("page %d cannot be read: %v", id, err)
+	}
+	if got := binary.NativeEndian.Uint64(b); got != id {
+		return nil, corruptf("page %d says that it is page %d", id, got)
+	}
+	overflow := uint64(binary.NativeEndian.Uint32(b[12:]))
+	if overflow >= w.meta.pages-id {
+		return nil, corruptf("page %d overflows the file", id)
+	}
+	for i := id; i <= id+overflow; i++ {
+		if !w.mark(i) {
+			return nil, corruptf("page %d is in use twice", i)
+		}
+	}
+	if overflow > 0 {
+		whole := make([]byte, (overflow+1)*size)
+		if _, err := w.file.ReadAt(whole, int64(id*size)); err != nil {
+			return nil, corruptf("page %d cannot be read: %v", id, err)
+		}
+		return whole, nil
+	}
+	return b, nil
+}
+
+// tree walks the page and all below it. Their keys are at least low and, unless high is
+// nil, less than high.
+func (w *walker) tree(id uint64, low, high []byte, depth int) error {
+	if depth > maxDepth {
+		return corruptf("the tree is more than %d pages deep", maxDepth)
+	}
+	b, err := w.page(id, w.bufs[depth])
+	if err != nil {
+		return err
+	}
+	if uint64(len(b)) == w.meta.pageSize {
+		w.bufs[depth] = b
+	}
+	return w.elements(id, b, low, high, depth)
+}
+
+// elements checks what is on a branch or leaf page.
+func (w *walker) elements(id uint64, b []byte, low, high []byte, depth int) error {
+	e := binary.NativeEndian
+	flags, count := e.Uint16(b[8:]), uint64(e.Uint16(b[10:]))
+	if flags != branchPage && flags != leafPage {
+		return corruptf("page %d is neither branch nor leaf", id)
+	}
+	if flags == branchPage && count == 0 {
+		return corruptf("branch page %d has nothing below it", id)
+	}
+	if pageHeaderSize+count*elementSize > uint64(len(b)) {
+		return corruptf("page %d has more elements than fit", id)
+	}
+	key := func(i uint64) ([]byte, []byte, error) {
+		at := pageHeaderSize + i*elementSize
+		el := b[at : at+elementSize]
+		pos, ksize, vsize := uint64(e.Uint32(el[4:])), uint64(e.Uint32(el[8:])), uint64(e.Uint32(el[12:]))
+		if flags == branchPage {
+			pos, ksize, vsize = uint64(e.Uint32(el)), uint64(e.Uint32(el[4:])), 0
+		}
+		from := at + pos
+		if from < pageHeaderSize+count*elementSize || from+ksize+vsize > uint64(len(b)) {
+			return nil, nil, corruptf("page %d has an element outside of it", id)
+		}
+		return b[from : from+ksize], b[from+ksize : from+ksize+vsize], nil
+	}
+	previous := low
+	for i := range count {
+		k, v, err := key(i)
+		if err != nil {
+			return err
+		}
+		order := compareKeys(previous, k)
+		if i > 0 && order >= 0 || order > 0 || high != nil && compareKeys(k, high) >= 0 {
+			return corruptf("page %d has its keys out of order", id)
+		}
+		previous = k
+		el := b[pageHeaderSize+i*elementSize:]
+		switch {
+		case flags == branchPage:
+			next := high
+			if i+1 < count {
+				if next, _, err = key(i + 1); err != nil {
+					return err
+				}
+			}
+			// What lies below must not run on into the pages of the next key.
+			if err := w.tree(e.Uint64(el[8:]), k, next, depth+1); err != nil {
+				return err
+			}
+		case e.Uint32(el)&^bucketLeaf != 0:
+			return corruptf("page %d has an element of an unknown kind", id)
+		case e.Uint32(el) == bucketLeaf:
+			if err := w.bucket(id, v, depth); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bucket checks a bucket that stands on a leaf page.
+func (w *walker) bucket(id uint64, v []byte, depth int) error {
+	if len(v) < bucketSize {
+		return corruptf("page %d has a bucket that is cut short", id)
+	}
+	root := binary.NativeEndian.Uint64(v)
+	if root != 0 {
+		return w.tree(root, nil, nil, depth+1)
+	}
+	inline := v[bucketSize:]
+	if len(inline) < pageHeaderSize || binary.NativeEndian.Uint16(inline[8:]) != leafPage {
+		return corruptf("page %d has an inline bucket that is not a leaf", id)
+	}
+	if depth+1 > maxDepth {
+		return corruptf("the tree is more than %d pages deep", maxDepth)
+	}
+	// bbolt reads it in place: a copy, so that walking it cannot be led out of it.
+	return w.elements(id, bytes.Clone(inline), nil, nil, depth+1)
+}
+
+// freelist checks that just the pages that were not reached are free: one that is in use
+// and free would be written over.
+func (w *walker) freelist() error {
+	if w.meta.freelist == noFreelist {
+		return corruptf("the file has no list of free pages")
+	}
+	id := w.meta.freelist
+	b, err := w.page(id, nil)
+	if err != nil {
+		return err
+	}
+	e := binary.NativeEndian
+	if e.Uint16(b[8:]) != freelistPage {
+		return corruptf("page %d should list the free pages", id)
+	}
+	count, ids := uint64(e.Uint16(b[10:])), b[pageHeaderSize:]
+	if count == 0xFFFF {
+		if len(ids) < 8 {
+			return corruptf("the list of free pages is cut short")
+		}
+		count, ids = e.Uint64(ids), ids[8:]
+	}
+	if count > uint64(len(ids))/8 {
+		return corruptf("the list of free pages is longer than its page")
+	}
+	previous := uint64(1)
+	for i := range count {
+		free := e.Uint64(ids[8*i:])
+		if free <= previous || free >= w.meta.pages || !w.mark(free) {
+			return corruptf("page %d is listed as free and is not", free)
+		}
+		previous = free
+	}
+	for id := range w.meta.pages {
+		if w.seen[id/64]&(1<<(id&63)) == 0 {
+			return corruptf("page %d is neither in use nor free", id)
+		}
+	}
+	return nil
+}

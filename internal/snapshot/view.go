@@ -1,0 +1,392 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"unsafe"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/dgraph-io/ristretto/v2"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// A View is what one subject holds at one revision, through itself and all that it
+// belongs to. It is immutable and safe for concurrent use.
+type View struct {
+	Grants *authz.Grants
+	// Disabled says that the caller is disabled, which denies it everything.
+	Disabled bool
+
+	key   string // of the subject, whole
+	stamp stamp
+	// proven is the newest revision that the view was found to be good at.
+	proven atomic.Uint64
+	// slots are those of every principal that was walked, present or absent.
+	slots []uint16
+}
+
+// nothing is the view of a subject of whose tenant nothing is known.
+var nothing = &View{}
+
+// A stamp says what a view was read from, or what is published.
+type stamp struct {
+	generation uint64 // of the store
+	tenant     uint64 // the revision at which the tenant's roles or scopes last changed
+	revision   uint64
+}
+
+// usable tells whether a view read at v may be used for a decision on what is published
+// as p. proven is a revision at which the view was found usable before. slot returns a
+// slot's value, and must be called after p was loaded: a writer raises the slots of all
+// that a revision changes after committing it and before publishing it, so whoever holds
+// p sees every change up to p.
+//
+// It is the only place where that is decided; the model test explores it.
+func (v stamp) usable(p stamp, proven uint64, slots []uint16, slot func(uint16) uint64) bool {
+	if v.generation != p.generation || v.tenant != p.tenant || v.revision > p.revision {
+		return false
+	}
+	if p.revision <= proven {
+		return true // nothing that it depends on changed up to a later revision
+	}
+	for _, i := range slots {
+		if slot(i) > v.revision {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *slotTable) load(i uint16) uint64 { return t[i].Load() }
+
+func (s *Snapshot) stamp(t *TenantView) stamp {
+	return stamp{generation: s.generation, tenant: t.number, revision: s.state.number}
+}
+
+// A viewCache is a ceiling on memory around ristretto. Nothing that it does wrong can be
+// more than a miss.
+type viewCache struct {
+	ristretto *ristretto.Cache[string, *View]
+	ceiling   int64
+	off       atomic.Bool
+	every     uint64 // one in so many hits is compared with the file
+
+	hits, misses, dropped atomic.Uint64
+}
+
+const (
+	shadowEvery = 1024
+	viewCost    = 320 // of a view that holds nothing, with its place in the cache
+	grantCost   = int64(unsafe.Sizeof(authz.Grant{})) + 64
+)
+
+func newViewCache(ceiling int64) (*viewCache, error) {
+	c := &viewCache{ceiling: ceiling, every: shadowEvery}
+	if ceiling == 0 {
+		c.ceiling = defaultCacheBytes
+	}
+	if c.ceiling < 0 {
+		c.ceiling = 0
+		c.off.Store(true)
+		return c, nil
+	}
+	var err error
+	c.ristretto, err = ristretto.NewCache(&ristretto.Config[string, *View]{
+		NumCounters: min(max(c.ceiling/1024*10, 1<<10), 1<<24),
+		MaxCost:     c.ceiling, BufferItems: 64, IgnoreInternalCost: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the cache of views: %w", err)
+	}
+	return c, nil
+}
+
+func (c *viewCache) close() {
+	if c.ristretto != nil {
+		c.ristretto.Close()
+	}
+}
+
+func (c *viewCache) get(subject *authz.Subject) *View {
+	if c.off.Load() {
+		return nil
+	}
+	v, ok := c.ristretto.Get(subject.Digest())
+	if !ok || v.key != subject.Key() {
+		return nil
+	}
+	return v
+}
+
+func (c *viewCache) set(subject *authz.Subject, v *View, cost int64) {
+	if !c.off.Load() && !c.ristretto.Set(subject.Digest(), v, cost) {
+		c.dropped.Add(1)
+	}
+}
+
+func (c *viewCache) stats(s *Stats) {
+	s.Hits, s.Misses, s.Dropped = c.hits.Load(), c.misses.Load(), c.dropped.Load()
+	s.CacheOn, s.CacheCeilBytes = !c.off.Load(), c.ceiling
+	if c.ristretto != nil {
+		s.CacheBytes = c.ceiling - c.ristretto.RemainingCost()
+	}
+}
+
+// errNewer says that a transaction read a revision that is not published yet.
+var errNewer = errors.New("the revision is not published yet")
+
+// View returns what the subject holds and the snapshot that this is true of: the newest
+// that was published when View was called, or a later one. Where nothing can be decided
+// from, the error is [ErrNotReady]; where ctx ends first, the context's.
+//
+// A view that is cached costs one lookup and no allocation.
+func (s *Store) View(ctx context.Context, subject *authz.Subject) (*Snapshot, *View, error) {
+	for {
+		snap := s.current.Load()
+		if snap == nil {
+			return nil, nil, s.notReady()
+		}
+		tenant := snap.tenants[subject.Tenant()]
+		if tenant == nil {
+			return snap, nothing, nil
+		}
+		if v := s.cache.get(subject); v != nil {
+			published := snap.stamp(tenant)
+			proven := v.proven.Load()
+			if v.stamp.usable(published, proven, v.slots, snap.slots.load) {
+				if proven < published.revision {
+					raise(&v.proven, published.revision)
+				}
+				if s.cache.hits.Add(1)%s.cache.every != 0 {
+					return snap, v, nil
+				}
+				return s.shadow(ctx, snap, tenant, subject, v)
+			}
+		}
+		s.cache.misses.Add(1)
+		v, cost, err := s.read(snap, tenant, subject)
+		switch {
+		case err == nil:
+			s.cache.set(subject, v, cost)
+			return snap, v, nil
+		case errors.Is(err, errNewer):
+			if err := s.awaitOther(ctx, snap); err != nil {
+				return nil, nil, fmt.Errorf("wait for a revision to be published: %w", err)
+			}
+		case errors.Is(err, berrors.ErrDatabaseNotOpen) && s.current.Load() != snap:
+			// Another file took its place.
+		default:
+			return nil, nil, s.readFailed(snap.file, err)
+		}
+	}
+}
+
+// raise sets a to at least to.
+func raise(a *atomic.Uint64, to uint64) {
+	for old := a.Load(); old < to; old = a.Load() {
+		if a.CompareAndSwap(old, to) {
+			return
+		}
+	}
+}
+
+// shadow compares a cached view with the file at the same revision.
+func (s *Store) shadow(ctx context.Context, snap *Snapshot, tenant *TenantView, subject *authz.Subject, cached *View) (*Snapshot, *View, error) {
+	fresh, _, err := s.read(snap, tenant, subject)
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return nil, nil, s.readFailed(snap.file, err)
+	case err != nil:
+		return snap, cached, nil // a newer revision: there is nothing to compare with
+	case sameView(cached, fresh):
+		return snap, cached, nil
+	}
+	s.alarms.Add(1)
+	s.cache.off.Store(true)
+	s.log.ErrorContext(ctx, "a cached view differs from the snapshot; the cache is off", "tenant", subject.Tenant(),
+		"principal", subject.Principal().ID, "revision", snap.revision.Number)
+	return snap, fresh, nil
+}
+
+func sameView(a, b *View) bool {
+	return a.Disabled == b.Disabled && slices.Equal(a.Grants.All(), b.Grants.All())
+}
+
+// sameRevision checks that a transaction reads the revision of the snapshot.
+func sameRevision(tx *bolt.Tx, snap *Snapshot) error {
+	epoch, number, err := revisionOf(tx)
+	switch {
+	case err != nil:
+		return err
+	case epoch != snap.state.epoch || number < snap.state.number:
+		return corruptf("the file is at revision %d of epoch %d and was at %d of %d", number, epoch, snap.state.number, snap.state.epoch)
+	case number > snap.state.number:
+		return errNewer
+	}
+	return nil
+}
+
+// read reads a view from the file, in one short transaction.
+func (s *Store) read(snap *Snapshot, tenant *TenantView, subject *authz.Subject) (*View, int64, error) {
+	w := walk{store: s, tenantID: subject.Tenant(), tenant: tenant, cost: viewCost + int64(len(subject.Key()))}
+	err := snap.file.view(func(tx *bolt.Tx) error {
+		if err := sameRevision(tx, snap); err != nil {
+			return err
+		}
+		w.bucket = tx.Bucket(sectionBuckets[grantsSection])
+		if w.bucket == nil {
+			return corruptf("the file has no %q", grantsSection)
+		}
+		// Read first: absence counts only if all was verified before this transaction.
+		w.verified = snap.file.verified.Load()
+		return w.subject(subject)
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	v := &View{
+		Grants: authz.NewGrants(w.grants), Disabled: w.disabled, key: subject.Key(),
+		stamp: snap.stamp(tenant), slots: w.slots,
+	}
+	v.proven.Store(v.stamp.revision)
+	return v, w.cost, nil
+}
+
+// A walk collects what a subject holds: from the caller to all that it belongs to,
+// breadth first, each once.
+type walk struct {
+	store    *Store
+	bucket   *bolt.Bucket
+	tenantID string
+	tenant   *TenantView
+	verified bool
+
+	key      []byte
+	queue    []authz.Principal
+	grants   []authz.Grant
+	slots    []uint16
+	disabled bool
+	cost     int64
+}
+
+func (w *walk) subject(subject *authz.Subject) error {
+	w.push(subject.Principal())
+	for _, id := range subject.Groups() {
+		w.push(authz.Principal{Type: authz.Group, ID: id})
+	}
+	for _, id := range subject.DirectoryRoles() {
+		w.push(authz.Principal{Type: authz.DirectoryRole, ID: id})
+	}
+	seen := make(map[authz.Principal]struct{}, len(w.queue))
+	for i := 0; i < len(w.queue); i++ {
+		p := w.queue[i]
+		if _, again := seen[p]; again {
+			continue
+		}
+		seen[p] = struct{}{}
+		if err := w.principal(p, i == 0); err != nil {
+			return err
+		}
+	}
+	slices.Sort(w.slots)
+	w.slots = slices.Clip(slices.Compact(w.slots))
+	w.cost += int64(2 * len(w.slots))
+	return nil
+}
+
+func (w *walk) push(p authz.Principal) { w.queue = append(w.queue, p.Key()) }
+
+func (w *walk) principal(p authz.Principal, caller bool) error {
+	w.key = grantsKey(w.key[:0], w.tenantID, p)
+	w.slots = append(w.slots, w.store.slotOf(w.key))
+	value := w.bucket.Get(w.key)
+	if value == nil {
+		if !w.verified { // a record that is lost looks like one that never was
+			return fmt.Errorf("%w: the snapshot is still being verified", ErrNotReady)
+		}
+		return nil
+	}
+	payload, _, err := unseal(byte(grantsSection), w.key, value)
+	if err != nil {
+		return err
+	}
+	record, err := readGrants(string(payload))
+	if err != nil {
+		return err
+	}
+	w.cost += int64(len(payload)) + int64(len(record.grants))*grantCost
+	if caller {
+		w.disabled = record.disabled
+	}
+	for _, parent := range record.parents {
+		w.push(parent)
+	}
+	for i := range record.grants {
+		g := &record.grants[i]
+		role := w.tenant.Role(g.role)
+		if role == nil {
+			return corruptf("a role assignment names a role that does not exist")
+		}
+		w.grants = append(w.grants, authz.Grant{
+			AssignmentID: g.assignment, Principal: authz.Principal{Type: g.kind, ID: p.ID}, Role: role,
+			Scope: g.scope, Effect: g.effect, Expires: g.expires,
+		})
+	}
+	return nil
+}
+
+// slotOf returns the slot of a principal, by its key in the grants section.
+func (s *Store) slotOf(key []byte) uint16 { return uint16(maphash.Bytes(s.seed, key)) }
+
+// AssignmentsAt returns the role assignments at exactly the scope, by identifier, and the
+// snapshot that this is true of.
+func (s *Store) AssignmentsAt(ctx context.Context, tenant string, scope authz.Scope) (*Snapshot, []RoleAssignment, error) {
+	for {
+		snap := s.current.Load()
+		if snap == nil {
+			return nil, nil, s.notReady()
+		}
+		if !snap.file.verified.Load() {
+			return nil, nil, fmt.Errorf("%w: the snapshot is still being verified", ErrNotReady)
+		}
+		var found []RoleAssignment
+		err := snap.file.view(func(tx *bolt.Tx) error {
+			if err := sameRevision(tx, snap); err != nil {
+				return err
+			}
+			prefix := appendPart(appendPart(nil, tenant), string(scope))
+			assignments := tx.Bucket(sectionBuckets[roleAssignmentSection])
+			return eachRecord(tx, scopeSection, prefix, func(key, _ []byte, _ digest) error {
+				k := keyReader{rest: key[len(prefix):]}
+				id := k.part()
+				at := appendPart(appendPart(nil, tenant), id)
+				payload, _, err := unseal(byte(roleAssignmentSection), at, assignments.Get(at))
+				if err != nil {
+					return err
+				}
+				a, err := readRoleAssignment(roleAssignmentSection, strings.Clone(id), string(payload))
+				found = append(found, a)
+				return err
+			})
+		})
+		switch {
+		case err == nil:
+			return snap, found, nil
+		case errors.Is(err, errNewer):
+			if err := s.awaitOther(ctx, snap); err != nil {
+				return nil, nil, err
+			}
+		case errors.Is(err, berrors.ErrDatabaseNotOpen) && s.current.Load() != snap:
+		default:
+			return nil, nil, s.readFailed(snap.file, err)
+		}
+	}
+}

@@ -1,0 +1,265 @@
+package naming
+
+import (
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// What a path may be at most, after the query is cut off.
+const (
+	MaxPathLen  = 8 << 10
+	MaxSegments = 128
+)
+
+// A byte of a path is of one of these classes.
+const (
+	refused  = iota // no path may hold it, nor an escape of it
+	standing        // stands as it is, and so do escapes of it
+	encoded         // stands as an escape, whether it came as one or not
+	slash
+	percent
+)
+
+// byteClass holds the class of each byte as it stands in a path.
+var byteClass = func() (class [256]uint8) {
+	for c := 0x21; c < 0x7F; c++ {
+		class[c] = encoded
+	}
+	for c := '0'; c <= '9'; c++ {
+		class[c] = standing
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		class[c], class[c-'a'+'A'] = standing, standing
+	}
+	for _, c := range "-._~!$&'()*+,:=@" {
+		class[c] = standing
+	}
+	for _, c := range `\#;?` {
+		class[c] = refused
+	}
+	class['/'], class['%'] = slash, percent
+	return class
+}()
+
+// The details of the refusals.
+const (
+	refusedEmpty    = "the path is empty"
+	refusedRelative = "the path does not start with /"
+	refusedLong     = "the path is longer than 8 KiB"
+	refusedSegments = "the path has more than 128 segments"
+	refusedByte     = "the path has a byte that must not stand in one"
+	refusedPercent  = "the path has a % that is not followed by two hex digits"
+	refusedEscape   = "the path escapes a character that must not stand in one"
+	refusedUTF8     = "the path escapes invalid UTF-8"
+	refusedSlashes  = "the path has an empty segment"
+	refusedDots     = "the path has a segment . or .."
+)
+
+const upperHex = "0123456789ABCDEF"
+
+// segments is a path in its one spelling, taken apart. The zero segments has none; it
+// is made to be read into again and again.
+type segments struct {
+	text   []byte // with a / before each segment
+	low    []byte // the same with ASCII letters in lower case, but for the hex digits of escapes
+	starts [MaxSegments + 1]uint16
+	count  int
+}
+
+// read takes the path apart. It returns why the path is refused, or "".
+//
+// It splits first and decodes after, so that no escape can make or hide a segment.
+func (s *segments) read(path string) (refusal string) {
+	s.text, s.low, s.count = s.text[:0], s.low[:0], 0
+	if i := strings.IndexByte(path, '?'); i >= 0 {
+		path = path[:i]
+	}
+	switch {
+	case path == "":
+		return refusedEmpty
+	case path[0] != '/':
+		return refusedRelative
+	case len(path) > MaxPathLen:
+		return refusedLong
+	case path == "/":
+		return ""
+	}
+	if path[len(path)-1] == '/' {
+		path = path[:len(path)-1]
+	}
+	var run utf8Run
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		class, escaped := byteClass[c], false
+		if class == percent {
+			if i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]) {
+				return refusedPercent
+			}
+			c, escaped = unhex(path[i+1])<<4|unhex(path[i+2]), true
+			i += 2
+			class = escapedClass(c)
+		}
+		if !run.add(c, escaped) {
+			return refusedUTF8
+		}
+		switch class {
+		case standing:
+			s.text, s.low = append(s.text, c), append(s.low, lowerByte(c))
+		case encoded:
+			s.text = append(s.text, '%', upperHex[c>>4], upperHex[c&15])
+			s.low = append(s.low, '%', upperHex[c>>4], upperHex[c&15])
+		case slash:
+			if refusal := s.begin(); refusal != "" {
+				return refusal
+			}
+		default:
+			if escaped {
+				return refusedEscape
+			}
+			return refusedByte
+		}
+	}
+	if run.held > 0 {
+		return refusedUTF8
+	}
+	return s.end()
+}
+
+// escapedClass returns the class of a byte that came as an escape.
+func escapedClass(c byte) uint8 {
+	class := byteClass[c]
+	switch {
+	case c == ' ' || c >= 0x80:
+		return encoded
+	case class == slash || class == percent:
+		return refused
+	}
+	return class
+}
+
+// begin ends the segment before a slash, if there is one, and begins the next.
+func (s *segments) begin() (refusal string) {
+	if s.count > 0 {
+		if refusal := s.end(); refusal != "" {
+			return refusal
+		}
+	}
+	if s.count == MaxSegments {
+		return refusedSegments
+	}
+	s.text, s.low = append(s.text, '/'), append(s.low, '/')
+	s.starts[s.count] = uint16(len(s.text)) //nolint:gosec // three times MaxPathLen at most
+	s.count++
+	return ""
+}
+
+// end checks the last segment.
+func (s *segments) end() (refusal string) {
+	switch string(s.text[s.starts[s.count-1]:]) {
+	case "":
+		return refusedSlashes
+	case ".", "..":
+		return refusedDots
+	}
+	s.starts[s.count] = uint16(len(s.text) + 1) //nolint:gosec // three times MaxPathLen at most
+	return ""
+}
+
+// exact returns a segment as it was spelled, valid until the next read.
+func (s *segments) exact(i int) string { return viewOf(s.text[s.starts[i] : s.starts[i+1]-1]) }
+
+// folded returns a segment in lower case, valid until the next read.
+func (s *segments) folded(i int) string { return viewOf(s.low[s.starts[i] : s.starts[i+1]-1]) }
+
+// word returns a segment in the form in which the catalogue's words are looked up.
+func (s *segments) word(i int, fold bool) string {
+	if fold {
+		return s.folded(i)
+	}
+	return s.exact(i)
+}
+
+// id returns a segment as an identifier in its one spelling.
+func (s *segments) id(i int, fold bool) string {
+	if fold || isGUID(s.exact(i)) {
+		return s.folded(i)
+	}
+	return s.exact(i)
+}
+
+// viewOf returns the bytes as a string that shares their memory.
+func viewOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// utf8Run checks that the bytes of a run of escapes are UTF-8.
+type utf8Run struct {
+	bytes [utf8.UTFMax]byte
+	held  int // bytes of a character that is not complete
+}
+
+// add takes the next byte of the path and tells whether it may stand there.
+func (u *utf8Run) add(c byte, escaped bool) bool {
+	if !escaped || c < utf8.RuneSelf {
+		return u.held == 0
+	}
+	u.bytes[u.held] = c
+	u.held++
+	if !utf8.FullRune(u.bytes[:u.held]) {
+		return true
+	}
+	_, size := utf8.DecodeRune(u.bytes[:u.held])
+	complete := size == u.held && size > 1
+	u.held = 0
+	return complete
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	default:
+		return c - 'a' + 10
+	}
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// lowerASCII lower-cases ASCII letters and leaves every other byte alone.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i := range b {
+		b[i] = lowerByte(b[i])
+	}
+	return string(b)
+}
+
+// isGUID tells whether s is a dashed GUID, in either case.
+func isGUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		switch i {
+		case 8, 13, 18, 23:
+			if s[i] != '-' {
+				return false
+			}
+		default:
+			if !isHex(s[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
