@@ -159,7 +159,7 @@ func storeOfBundle(ctx context.Context, catalogues *naming.Catalogues, file stri
 	if err != nil {
 		return nil, "", err
 	}
-	if _, err := store.Replace(ctx, data, snapshot.Change{Origin: "bundle " + file}); err != nil {
+	if _, err := store.Replace(ctx, data, snapshot.Change{Source: "bundle", Note: file}); err != nil {
 		return nil, "", errors.Join(err, store.Close())
 	}
 	return store, dir, nil
@@ -174,7 +174,7 @@ func readBundle(catalogues *naming.Catalogues, file string) (*snapshot.Data, err
 }
 
 func bundleOptions(catalogues *naming.Catalogues) bundle.Options {
-	return bundle.Options{FoldCase: catalogues.FoldCase(), Vocabulary: catalogues.Vocabulary()}
+	return bundle.Options{FoldCase: catalogues.FoldCase(), Vocabulary: catalogues.Vocabulary(), Now: time.Now()}
 }
 
 // storeOptions are what differs between the commands that open a store.

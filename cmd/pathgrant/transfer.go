@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +54,7 @@ directory; give the server --bundle to have it follow a file.`,
 					return err
 				}
 				defer func() { err = errors.Join(err, store.Close()) }()
-				revision, err := store.Replace(cmd.Context(), content, snapshot.Change{Origin: "import " + args[0]})
+				revision, err := store.Replace(cmd.Context(), content, snapshot.Change{Source: "import", Note: args[0]})
 				if err != nil {
 					return fmt.Errorf("import %s: %w", args[0], err)
 				}
@@ -85,9 +84,9 @@ func exportCommand() *cobra.Command {
 		Short: "Write what a data directory or a bundle holds as a bundle, in canonical order",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := bundle.ParseFormat(output)
-			if err != nil {
-				return usageError{fmt.Errorf("-o: %w", err)}
+			format, known := map[string]bundle.Format{"yaml": bundle.YAML, "json": bundle.JSON}[output]
+			if !known {
+				return usagef("-o %s: want yaml or json", output)
 			}
 			loaded, err := loadCatalogues(catalogues)
 			if err != nil {
@@ -98,7 +97,7 @@ func exportCommand() *cobra.Command {
 				return err
 			}
 			if out == "" || out == "-" {
-				return writeBundle(cmd.OutOrStdout(), content, format)
+				return bundle.Write(cmd.OutOrStdout(), content, format)
 			}
 			return writeBundleFile(out, content, format)
 		},
@@ -121,15 +120,8 @@ func exported(ctx context.Context, catalogues *naming.Catalogues, dir, file stri
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return store.Export(ctx)
-}
-
-func writeBundle(w io.Writer, content *snapshot.Data, format bundle.Format) error {
-	buffered := bufio.NewWriter(w)
-	if err := bundle.Write(buffered, content, format); err != nil {
-		return err
-	}
-	return buffered.Flush()
+	content, _, err := store.Export(ctx)
+	return content, err
 }
 
 // writeBundleFile writes beside the file and renames, so that whoever follows the file
@@ -139,7 +131,7 @@ func writeBundleFile(file string, content *snapshot.Data, format bundle.Format) 
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	err = writeBundle(temporary, content, format)
+	err = bundle.Write(temporary, content, format)
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
 		return errors.Join(fmt.Errorf("--out: %w", err), os.Remove(temporary.Name()))
 	}

@@ -22,6 +22,28 @@ const (
 	JSON
 )
 
+// ParseFormat reads yaml or json.
+func ParseFormat(text string) (Format, error) {
+	switch text {
+	case "yaml":
+		return YAML, nil
+	case "json":
+		return JSON, nil
+	}
+	return YAML, fmt.Errorf("unknown format %q: want yaml or json", text)
+}
+
+// String returns yaml or json.
+func (f Format) String() string {
+	switch f {
+	case YAML:
+		return "yaml"
+	case JSON:
+		return "json"
+	}
+	return fmt.Sprintf("Format(%d)", uint8(f))
+}
+
 // Write writes the data in canonical order, each item on a line of its own. It writes
 // the same bytes for the same data, whatever their order, and [Parse] reads the same
 // data from them. Roles are named by their identifiers alone, which outlast names.
@@ -168,10 +190,10 @@ func (e *encoder) roleDefinition(def authz.RoleDefinition) {
 	e.key("roleDefinitionId").text(def.ID)
 	e.key("roleDefinitionName").text(def.Name)
 	e.optional("description", def.Description)
-	e.key("permissions").texts(def.Permissions)
-	e.optionalTexts("permissionsExceptions", def.PermissionsExceptions)
-	e.key("assignableScopes").texts(def.AssignableScopes)
-	e.optionalTexts("restrictedScopes", def.RestrictedScopes)
+	e.key("permissions").texts(distinct(def.Permissions))
+	e.optionalTexts("permissionsExceptions", distinct(def.PermissionsExceptions))
+	e.key("assignableScopes").texts(distinct(def.AssignableScopes))
+	e.optionalTexts("restrictedScopes", distinct(def.RestrictedScopes))
 }
 
 func (e *encoder) roleAssignment(a snapshot.RoleAssignment) {
@@ -211,6 +233,12 @@ func sorted[T any](items []T, compare func(a, b T) int) []T {
 	items = slices.Clone(items)
 	slices.SortFunc(items, compare)
 	return items
+}
+
+// distinct returns the texts in order, each once: in a role, neither order nor
+// repetition means anything.
+func distinct(texts []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(texts)))
 }
 
 // section writes a list under a key of the tenant, one item a line; nothing if it is

@@ -270,25 +270,24 @@ func validTenant(t *rapid.T, id string, pathID, objectID, text *rapid.Generator[
 	for i, role := range distinct(t, "roles", objectID, 0, 3) {
 		tenant.RoleDefinitions = append(tenant.RoleDefinitions, authz.RoleDefinition{
 			ID: role, Name: fmt.Sprintf("Role %d", i), Description: maybe.Draw(t, "description"),
-			Permissions:           rapid.SliceOfN(rapid.SampledFrom([]string{"*", "PowerApps.*", "powerapps.Apps.read"}), 0, 3).Draw(t, "permissions"),
-			PermissionsExceptions: nonEmpty(rapid.SliceOfN(rapid.SampledFrom([]string{"*.Read", "PowerApps.Apps.Write"}), 0, 2).Draw(t, "exceptions")),
-			AssignableScopes:      rapid.SampledFrom([][]string{{"/tenants/{0}"}, {"/tenants/" + id, "/tenants/{0}/environments/{1}"}}).Draw(t, "assignable"),
-			RestrictedScopes:      nonEmpty(rapid.SampledFrom([][]string{{}, {"/tenants/{0}/environments/{1}/projects/{2}"}}).Draw(t, "restricted")),
+			Permissions:           patterns(rapid.SliceOfN(rapid.SampledFrom([]string{"*", "PowerApps.*", "powerapps.Apps.read"}), 0, 3).Draw(t, "permissions")),
+			PermissionsExceptions: patterns(rapid.SliceOfN(rapid.SampledFrom([]string{"*.Read", "PowerApps.Apps.Write"}), 0, 2).Draw(t, "exceptions")),
+			AssignableScopes:      patterns(rapid.SampledFrom([][]string{{"/tenants/{0}"}, {"/tenants/" + id, "/tenants/{0}/environments/{1}"}}).Draw(t, "assignable")),
+			RestrictedScopes:      patterns(rapid.SampledFrom([][]string{{}, {"/tenants/{0}/environments/{1}/projects/{2}"}}).Draw(t, "restricted")),
 		})
-		if len(tenant.RoleDefinitions[i].Permissions) == 0 {
-			tenant.RoleDefinitions[i].Permissions = nil
-		}
 		roleIDs = append(roleIDs, role)
 	}
 	tenant.RoleAssignments = validAssignments(t, id, scopes, roleIDs, objectID, types)
 	return tenant
 }
 
-func nonEmpty(texts []string) []string {
+// patterns returns the texts as they are written: in order, each once, nil if none.
+func patterns(texts []string) []string {
 	if len(texts) == 0 {
 		return nil
 	}
-	return texts
+	slices.Sort(texts)
+	return slices.Compact(texts)
 }
 
 func validAssignments(t *rapid.T, tenant string, scopes []authz.NamedScope, roleIDs []string, objectID *rapid.Generator[string], types *rapid.Generator[authz.PrincipalType]) []snapshot.RoleAssignment {
@@ -356,6 +355,13 @@ func shuffled(d *snapshot.Data, seed uint64) *snapshot.Data {
 		for j := range t.Groups {
 			t.Groups[j].Members = slices.Clone(t.Groups[j].Members)
 			mix(r, t.Groups[j].Members)
+		}
+		for j := range t.RoleDefinitions {
+			def := &t.RoleDefinitions[j]
+			def.Permissions = append(slices.Clone(def.Permissions), def.Permissions...)
+			mix(r, def.Permissions)
+			def.AssignableScopes = slices.Clone(def.AssignableScopes)
+			mix(r, def.AssignableScopes)
 		}
 		mix(r, t.EnvironmentGroups)
 		mix(r, t.Environments)

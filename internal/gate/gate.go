@@ -49,9 +49,11 @@ type Options struct {
 	// MaxStalenessReads and MaxStalenessChanges bound the age of the data that a
 	// question for Read, and any other, is answered from; 0: no bound.
 	MaxStalenessReads, MaxStalenessChanges time.Duration
-	Recorder                               Recorder // nil: none
-	Log                                    *slog.Logger
-	Now                                    func() time.Time
+	// UnknownScopesAtTenant is as in [snapshot.Options], for tenants that nobody listed.
+	UnknownScopesAtTenant bool
+	Recorder              Recorder // nil: none
+	Log                   *slog.Logger
+	Now                   func() time.Time
 }
 
 // A Gate answers questions. It is safe for concurrent use.
@@ -192,6 +194,12 @@ func (g *Gate) decide(ctx context.Context, r *ask.Request, a *ask.Answer, s *scr
 		a.Reason = authz.Unmapped
 		return
 	}
+	g.decideNamed(ctx, r, a, s, who)
+}
+
+// decideNamed decides what the scratch says is asked for: its permissions at its named
+// scopes.
+func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch, who identity.Identity) {
 	tenant := who.Subject.Tenant()
 	for _, named := range s.resolution.Tenants {
 		if named != tenant {
@@ -264,7 +272,7 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	if r.Catalogue != "" {
 		named, ok := g.Catalogues.Named(r.Catalogue)
 		if !ok {
-			a.Reason, a.Detail = authz.Unmapped, "no catalogue of that name is loaded"
+			a.Reason, a.Detail = authz.BadRequest, "no catalogue of that name is loaded"
 			return false
 		}
 		catalogue = named
@@ -351,9 +359,9 @@ func (g *Gate) identify(ctx context.Context, r *ask.Request, a *ask.Answer) (ide
 // lookUp finds one revision of the snapshot and what the subject holds in it.
 func (g *Gate) lookUp(ctx context.Context, r *ask.Request, a *ask.Answer, subject *authz.Subject) (*snapshot.Snapshot, *snapshot.View, bool) {
 	if r.AtLeast != (authz.Revision{}) {
-		if _, err := g.Snapshots.Await(ctx, r.AtLeast); err != nil {
+		if err := g.await(ctx, r.AtLeast); err != nil {
 			a.Reason, a.Detail = authz.Stale, "the revision asked for has not arrived"
-			if errors.Is(err, snapshot.ErrNotReady) {
+			if errors.Is(err, snapshot.ErrNotReady) || g.Snapshots.Current() == nil {
 				a.Reason, a.Detail = authz.NotReady, "no snapshot has been loaded yet"
 			}
 			return nil, nil, false
@@ -370,6 +378,24 @@ func (g *Gate) lookUp(ctx context.Context, r *ask.Request, a *ask.Answer, subjec
 		return nil, nil, false
 	}
 	return snap, view, true
+}
+
+// How long a question that asks for a revision waits for it: until so long before its
+// deadline that the refusal still arrives, and without a deadline not for ever.
+const (
+	awaitMargin = 20 * time.Millisecond
+	awaitMost   = 10 * time.Second
+)
+
+func (g *Gate) await(ctx context.Context, r authz.Revision) error {
+	until := time.Now().Add(awaitMost)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(-awaitMargin).Before(until) {
+		until = deadline.Add(-awaitMargin)
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	_, err := g.Snapshots.Await(ctx, r)
+	return err
 }
 
 // findChains works out, for every scope named, what it inherits from, and writes the
@@ -410,7 +436,10 @@ func (g *Gate) tenant(snap *snapshot.Snapshot, id string) tenantState {
 	if held := snap.Tenant(id); held != nil {
 		return held
 	}
-	return unlisted{g.Snapshots.EmptyHierarchy(id)}
+	// A hierarchy of nothing but a tenant always builds; were it not to, a nil one knows
+	// no scope and denies.
+	hierarchy, _ := authz.NewHierarchy(authz.HierarchySpec{Tenant: id, UnknownScopesAtTenant: g.UnknownScopesAtTenant})
+	return unlisted{hierarchy}
 }
 
 // unlisted stands for a tenant that the snapshot does not list: it exists, and nobody

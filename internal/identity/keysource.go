@@ -174,6 +174,9 @@ func (k *keySource) apply(body []byte, start time.Time) error {
 
 // fetch refreshes the set once. A failure leaves the one in force as it is.
 func (k *keySource) fetch(ctx context.Context) error {
+	k.mu.Lock()
+	wasHealthy, last := k.healthy, k.err
+	k.mu.Unlock()
 	start := k.now() // the set may change while it is read
 	body, err := k.load(ctx)
 	if err == nil {
@@ -182,15 +185,14 @@ func (k *keySource) fetch(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	k.mu.Lock()
-	wasHealthy, last := k.healthy, k.err
 	if err != nil {
+		k.mu.Lock()
 		k.err = err.Error()
 		if k.healthy {
 			k.healthy, k.since = false, start
 		}
+		k.mu.Unlock()
 	}
-	k.mu.Unlock()
 	switch {
 	case err != nil && (wasHealthy || last != err.Error()):
 		k.log.WarnContext(ctx, "key set not refreshed", "issuer", k.issuer, "err", err)

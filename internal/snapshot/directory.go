@@ -63,6 +63,26 @@ func openDirectory(path string) (*directory, error) {
 	return &directory{path: path, lock: lock}, nil
 }
 
+// shareFile makes sure that nobody writes to a snapshot file until it is released.
+func shareFile(path string) (release func(), err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the snapshot: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, heldByServer(path)
+		}
+		return nil, fmt.Errorf("lock the snapshot: %w", err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+func heldByServer(path string) error {
+	return fmt.Errorf("%w: a running server holds %s; ask that server instead, or stop it", ErrLocked, path)
+}
+
 // close gives the lock back.
 func (d *directory) close() error {
 	if d.lock == nil {

@@ -97,6 +97,7 @@ type dbFile struct {
 	// begin is held while bbolt begins a transaction. A fault there leaves bbolt's own
 	// locks held, so nobody may try again.
 	begin sync.Mutex
+	shut  bool // guarded by begin
 	// stuck says that bbolt's locks may be held for ever: the file is never closed.
 	stuck atomic.Bool
 
@@ -164,7 +165,7 @@ func openFile(ctx context.Context, path, name string, readOnly bool) (*dbFile, e
 	case r.err == nil:
 		return &dbFile{name: name, db: r.db, probe: probe}, nil
 	case errors.Is(r.err, berrors.ErrTimeout):
-		r.err = fmt.Errorf("%w: a running server holds %s; ask that server instead, or stop it", ErrLocked, path)
+		r.err = heldByServer(path)
 	case errors.Is(r.err, berrors.ErrInvalid), errors.Is(r.err, berrors.ErrVersionMismatch), errors.Is(r.err, berrors.ErrChecksum):
 		r.err = corruptf("%s: %v", name, r.err)
 	default:
@@ -174,10 +175,14 @@ func openFile(ctx context.Context, path, name string, readOnly bool) (*dbFile, e
 	return nil, r.err
 }
 
-// close closes the file, unless bbolt would wait for ever.
+// close closes the file, unless bbolt would wait for ever. It may be called again.
 func (f *dbFile) close() error {
 	f.begin.Lock()
 	defer f.begin.Unlock()
+	if f.shut {
+		return nil
+	}
+	f.shut = true
 	_ = f.probe.Close()
 	if f.stuck.Load() {
 		return nil
@@ -193,10 +198,13 @@ func (f *dbFile) close() error {
 func (f *dbFile) tx(writable bool) (*bolt.Tx, error) {
 	f.begin.Lock()
 	defer f.begin.Unlock()
+	if f.shut {
+		return nil, berrors.ErrDatabaseNotOpen
+	}
 	if f.stuck.Load() {
 		return nil, corruptf("%s cannot be read any more", f.name)
 	}
-	if _, err := readMeta(f.probe); err != nil && !f.closed() {
+	if _, err := readMeta(f.probe); err != nil {
 		return nil, err
 	}
 	begun := false
@@ -208,12 +216,6 @@ func (f *dbFile) tx(writable bool) (*bolt.Tx, error) {
 	tx, err := f.db.Begin(writable)
 	begun = true
 	return tx, err
-}
-
-// closed tells whether the file was closed by us.
-func (f *dbFile) closed() bool {
-	_, err := f.probe.Stat()
-	return errors.Is(err, os.ErrClosed)
 }
 
 // view reads the file in one transaction.
@@ -384,6 +386,9 @@ func (f *dbFile) verify(s *state, choose func(section) bool, stop func() error) 
 					return err
 				}
 			}
+		}
+		if choose(roleAssignmentSection) {
+			return verifyJournal(tx)
 		}
 		return nil
 	})

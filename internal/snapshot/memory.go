@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,6 +37,16 @@ func (s *Snapshot) Tenants() []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// EmptyHierarchy returns the scopes of a tenant that the snapshot does not list: the
+// tenant itself, and under UnknownScopesAtTenant whatever is named.
+func (s *Store) EmptyHierarchy(tenant string) *authz.Hierarchy {
+	h, err := authz.NewHierarchy(authz.HierarchySpec{Tenant: tenant, UnknownScopesAtTenant: s.options.UnknownScopesAtTenant})
+	if err != nil {
+		return nil // which knows no scope
+	}
+	return h
 }
 
 // A TenantView is what is small of one tenant: all but its principals, groups and role
@@ -215,9 +224,4 @@ func (c *canonicalTenant) small() *smallTenant {
 		}
 	}
 	return t
-}
-
-// compareTenants orders tenants as the file does.
-func compareTenants(a, b *smallTenant) int {
-	return cmp.Or(compareParts(a.id, b.id))
 }

@@ -85,6 +85,7 @@ type Store struct {
 	epochFloor uint64        // a new epoch is above it
 	generation uint64
 	closed     bool
+	retired    []*dbFile // damaged files that are yet to be closed
 }
 
 // Open opens the store in a directory and verifies what it holds. A file that is damaged
@@ -92,6 +93,10 @@ type Store struct {
 // to tell apart: [ErrLocked], [ErrSchema], [ErrCatalogue] and, of a store that is only
 // read, [ErrCorrupt] and [ErrNotReady].
 func Open(ctx context.Context, o Options) (*Store, error) {
+	return open(ctx, o, verifyAtOnce, rebuildAbove)
+}
+
+func open(ctx context.Context, o Options, verifyAtOnce, rebuildAbove uint64) (*Store, error) {
 	if o.Dir == "" || o.Vocabulary == nil {
 		return nil, errors.New("open the snapshot: a directory and a vocabulary are needed")
 	}
@@ -217,6 +222,13 @@ func (s *Store) setAside(names []string, why error) error {
 // openSnapshot opens the file that the mark names, checks it and reads what is small.
 func (s *Store) openSnapshot(ctx context.Context, m mark) (*Snapshot, error) {
 	path := s.dir.file(m.file)
+	if s.options.ReadOnly {
+		release, err := shareFile(path)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
 	if err := checkFile(path, ctx.Err); err != nil {
 		return nil, err
 	}
@@ -316,6 +328,7 @@ func (s *Store) damage(f *dbFile, why error) {
 	}
 	f.finished.Store(true)
 	s.problem = why
+	s.retired = append(s.retired, f)
 	if snap := s.current.Load(); snap != nil && snap.file == f {
 		s.current.Store(nil)
 		s.changed()
@@ -370,6 +383,7 @@ func (s *Store) Close() error {
 	s.stopVerify()
 	<-s.verifying
 	s.writer <- struct{}{} // wait for a change that is under way; the token is kept
+	s.closeRetired()
 	var errs []error
 	if snap != nil {
 		errs = append(errs, snap.file.close())
@@ -377,6 +391,18 @@ func (s *Store) Close() error {
 	s.cache.close()
 	errs = append(errs, s.dir.close())
 	return errors.Join(errs...)
+}
+
+// closeRetired closes damaged files. The writer's token is held, so that none of them is
+// being written.
+func (s *Store) closeRetired() {
+	s.mu.Lock()
+	retired := s.retired
+	s.retired = nil
+	s.mu.Unlock()
+	for _, f := range retired {
+		s.discard(f)
+	}
 }
 
 // Current returns the snapshot that decisions are taken from; nil: not ready.
@@ -510,9 +536,15 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// Export returns all that was delivered, in canonical order, and its revision. Changes
-// wait until it is done.
-func (s *Store) Export(ctx context.Context) (*Data, authz.Revision, error) {
+// Export returns all that was delivered, in canonical order. Changes wait until it is
+// done.
+func (s *Store) Export(ctx context.Context) (*Data, error) {
+	d, _, err := s.ExportAt(ctx)
+	return d, err
+}
+
+// ExportAt is [Store.Export] with the revision of what is exported.
+func (s *Store) ExportAt(ctx context.Context) (*Data, authz.Revision, error) {
 	if err := s.lock(ctx); err != nil {
 		return nil, authz.Revision{}, err
 	}

@@ -89,6 +89,23 @@ func readMeta(f io.ReaderAt) (boltMeta, error) {
 	return best, nil
 }
 
+// freePages returns how many pages are free, and the size of one.
+func freePages(f io.ReaderAt) (n, pageSize uint64, err error) {
+	meta, err := readMeta(f)
+	if err != nil {
+		return 0, 0, err
+	}
+	b := make([]byte, pageHeaderSize+8)
+	if _, err := f.ReadAt(b, int64(meta.freelist*meta.pageSize)); err != nil {
+		return 0, 0, corruptf("the list of free pages cannot be read: %v", err)
+	}
+	n = uint64(binary.NativeEndian.Uint16(b[10:]))
+	if n == 0xFFFF {
+		n = binary.NativeEndian.Uint64(b[pageHeaderSize:])
+	}
+	return n, meta.pageSize, nil
+}
+
 // checkStructure walks the file. stop ends the walk early, with its error.
 func checkStructure(f io.ReaderAt, size int64, stop func() error) error {
 	meta, err := readMeta(f)

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -70,31 +71,30 @@ type pattern struct {
 
 func parsePattern(text string) (pattern, error) {
 	folded := lowerASCII(text)
-	before, after, star := strings.Cut(folded, "*")
-	if !star {
+	if !strings.Contains(folded, "*") {
 		_, err := ParsePermission(text)
 		return pattern{exact: folded}, err
 	}
-	bad := fmt.Errorf("pattern %q is none of *, *.Read, NS.*, NS.*.Read, NS.RT.* and an exact permission", text)
-	words := strings.FieldsFunc(before+"."+after, func(r rune) bool { return r == '.' })
-	for _, word := range words {
-		if !isWord(word) {
-			return pattern{}, bad
+	parts := strings.Split(folded, ".")
+	star := slices.Index(parts, "*")
+	for i, part := range parts {
+		if i != star && !isWord(part) {
+			return pattern{}, errPattern(text)
 		}
 	}
-	parts := strings.Split(strings.Trim(before+after, "."), ".")
-	switch {
-	case before == "" && after == "": // *
-	case before != "" && !strings.HasSuffix(before, "."), after != "" && !strings.HasPrefix(after, "."):
-		return pattern{}, bad
-	case strings.Contains(before+"x"+after, ".."), after != "" && strings.Count(after, ".") != 1:
-		return pattern{}, bad
-	case before != "" && after != "" && strings.Count(before, ".") != 1:
-		return pattern{}, bad // NS.RT.*.Read: a type with a star after it has no further part
-	case len(parts) != len(words):
-		return pattern{}, bad
+	switch last := len(parts) - 1; {
+	case star == last: // *, NS.*, NS.RT.*
+		return pattern{prefix: strings.TrimSuffix(folded, "*")}, nil
+	case star == 0 && last == 1: // *.Read
+		return pattern{suffix: folded[1:]}, nil
+	case star == 1 && last == 2: // NS.*.Read
+		return pattern{prefix: parts[0] + ".", suffix: "." + parts[2]}, nil
 	}
-	return pattern{prefix: before, suffix: after}, nil
+	return pattern{}, errPattern(text)
+}
+
+func errPattern(text string) error {
+	return fmt.Errorf("pattern %q is none of *, *.Read, NS.*, NS.*.Read, NS.RT.* and an exact permission", text)
 }
 
 // matches tells whether the pattern covers the permission named in lower case.

@@ -134,6 +134,10 @@ func TestSubjectKeysAreDistinct(t *testing.T) {
 		{Tenant: "tu", Principal: authz.Principal{Type: authz.User, ID: "u"}},
 		{Tenant: "t", Principal: authz.Principal{Type: authz.User, ID: "uu"}},
 		{Tenant: "T", Principal: user},
+		{Tenant: "t", Principal: user, Groups: []string{"ab", "c"}}, // one text, cut in two places
+		{Tenant: "t", Principal: user, Groups: []string{"a", "bc"}},
+		{Tenant: "t\x01u", Principal: authz.Principal{Type: authz.User, ID: "v"}},
+		{Tenant: "t", Principal: authz.Principal{Type: authz.User, ID: "u\x01v"}},
 	} {
 		s, err := authz.NewSubject(spec)
 		if err != nil {

@@ -138,6 +138,7 @@ func TestCanonicalPathID(t *testing.T) {
 		{"%c3%a9é", false, "%C3%A9%C3%A9"},
 		{"...", false, "..."},
 		{strings.Repeat("a", authz.MaxIDLen), false, strings.Repeat("a", authz.MaxIDLen)},
+		{strings.Repeat("%41", authz.MaxIDLen), false, strings.Repeat("A", authz.MaxIDLen)}, // the length is that of the one spelling
 	} {
 		got, err := authz.CanonicalPathID(c.id, c.fold)
 		if err != nil || got != c.want {
@@ -148,7 +149,7 @@ func TestCanonicalPathID(t *testing.T) {
 		"", ".", "..", "%2e", "%2E.", ".%2e", "a/b", "a%2fb", `a\b`, "a%5Cb", "a%25b", "a#b", "a%23b", "a?b", "a%3fb", "a;b", "a%3bb",
 		"a\x00", "a%00", "a\x1f", "a%0a", "a\x7f", "a%7f", "%", "%4", "%4g", "a%", "\xff", "%ff", "%c3", "%c3a", "%c3é", "\xc3%a9",
 		"%c3a%a9", // the two halves of an é with a letter between them
-		strings.Repeat("a", authz.MaxIDLen+1),
+		strings.Repeat("a", authz.MaxIDLen+1), strings.Repeat("%41", authz.MaxIDLen+1), strings.Repeat("{", authz.MaxIDLen/2),
 	} {
 		if got, err := authz.CanonicalPathID(id, false); err == nil || got != "" {
 			t.Errorf("CanonicalPathID(%q) = %q and no error", id, got)

@@ -1,6 +1,7 @@
 package naming
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -88,6 +89,10 @@ func (s *segments) read(path string) (refusal string) {
 	if path[len(path)-1] == '/' {
 		path = path[:len(path)-1]
 	}
+	// An escape is the longest that a byte can become.
+	s.text = slices.Grow(s.text, 3*len(path))[:3*len(path)]
+	s.low = slices.Grow(s.low, len(s.text))[:len(s.text)]
+	text, low, n := s.text, s.low, 0
 	var run utf8Run
 	for i := 0; i < len(path); i++ {
 		c := path[i]
@@ -100,19 +105,28 @@ func (s *segments) read(path string) (refusal string) {
 			i += 2
 			class = escapedClass(c)
 		}
-		if !run.add(c, escaped) {
+		if (escaped || run.held > 0) && !run.add(c, escaped) {
 			return refusedUTF8
 		}
 		switch class {
 		case standing:
-			s.text, s.low = append(s.text, c), append(s.low, lowerByte(c))
+			text[n], low[n] = c, lowerByte(c)
+			n++
 		case encoded:
-			s.text = append(s.text, '%', upperHex[c>>4], upperHex[c&15])
-			s.low = append(s.low, '%', upperHex[c>>4], upperHex[c&15])
+			text[n], text[n+1], text[n+2] = '%', upperHex[c>>4], upperHex[c&15]
+			low[n], low[n+1], low[n+2] = '%', upperHex[c>>4], upperHex[c&15]
+			n += 3
 		case slash:
-			if refusal := s.begin(); refusal != "" {
+			if refusal := s.end(n); refusal != "" {
 				return refusal
 			}
+			if s.count == MaxSegments {
+				return refusedSegments
+			}
+			text[n], low[n] = '/', '/'
+			n++
+			s.starts[s.count] = uint16(n) //nolint:gosec // three times MaxPathLen at most
+			s.count++
 		default:
 			if escaped {
 				return refusedEscape
@@ -123,7 +137,7 @@ func (s *segments) read(path string) (refusal string) {
 	if run.held > 0 {
 		return refusedUTF8
 	}
-	return s.end()
+	return s.end(n)
 }
 
 // escapedClass returns the class of a byte that came as an escape.
@@ -138,31 +152,18 @@ func escapedClass(c byte) uint8 {
 	return class
 }
 
-// begin ends the segment before a slash, if there is one, and begins the next.
-func (s *segments) begin() (refusal string) {
-	if s.count > 0 {
-		if refusal := s.end(); refusal != "" {
-			return refusal
-		}
+// end ends the segment before a place in the text, if one has begun.
+func (s *segments) end(n int) (refusal string) {
+	if s.count == 0 {
+		return ""
 	}
-	if s.count == MaxSegments {
-		return refusedSegments
-	}
-	s.text, s.low = append(s.text, '/'), append(s.low, '/')
-	s.starts[s.count] = uint16(len(s.text)) //nolint:gosec // three times MaxPathLen at most
-	s.count++
-	return ""
-}
-
-// end checks the last segment.
-func (s *segments) end() (refusal string) {
-	switch string(s.text[s.starts[s.count-1]:]) {
+	switch string(s.text[s.starts[s.count-1]:n]) {
 	case "":
 		return refusedSlashes
 	case ".", "..":
 		return refusedDots
 	}
-	s.starts[s.count] = uint16(len(s.text) + 1) //nolint:gosec // three times MaxPathLen at most
+	s.starts[s.count] = uint16(n + 1) //nolint:gosec // three times MaxPathLen at most
 	return ""
 }
 

@@ -132,7 +132,7 @@ func (t template) sample() string {
 		if p.literalness() == isLiteral {
 			b.WriteString(p.literal)
 		} else {
-			b.WriteString("~" + p.name + "~")
+			b.WriteByte('~')
 		}
 	}
 	return b.String()

@@ -168,14 +168,22 @@ func (l *loader) word(at strictyaml.Value, text string) (word string, ok bool) {
 	return strings.Clone(s.word(0, l.c.fold)), true
 }
 
+const reservedNamespace = "the namespace Dataverse is reserved: its permissions come from the tables that environments declare"
+
 func (l *loader) readNamespace(name string, at, value strictyaml.Value) {
 	if !isWord(name) {
 		at.Problemf("%q is not a namespace's name: want letters, digits, _ and -", name)
 		return
 	}
 	if lowerASCII(name) == "dataverse" {
-		at.Problemf("the namespace Dataverse is reserved: its permissions come from the tables that environments declare")
+		at.Problemf(reservedNamespace)
 		return
+	}
+	for _, other := range l.c.namespaces {
+		if lowerASCII(other.name) == lowerASCII(name) {
+			at.Problemf("the namespace %s is there already: names are compared without case", other.name)
+			return
+		}
 	}
 	ns := &namespace{name: name, types: map[string]*resourceType{}}
 	path, pathAt := lowerASCII(name), at
@@ -517,7 +525,9 @@ func (l *loader) readParameters(v strictyaml.Value, rt *route) {
 
 // readGrantedTo reads to whom a route is open, such as DirectoryRole 62e90394-….
 func (l *loader) readGrantedTo(v strictyaml.Value, rt *route) {
+	listed := 0
 	v.List(func(item strictyaml.Value) {
+		listed++
 		text := item.Text()
 		if text == "" {
 			return
@@ -530,7 +540,7 @@ func (l *loader) readGrantedTo(v strictyaml.Value, rt *route) {
 		}
 		rt.grantedTo = append(rt.grantedTo, authz.Principal{Type: authz.DirectoryRole, ID: authz.CanonicalID(id, l.c.fold)})
 	})
-	if v.IsNull() || v.IsList() && len(rt.grantedTo) == 0 {
+	if v.IsNull() || v.IsList() && listed == 0 {
 		v.Problemf("grantedTo lists nobody: leave it out, or list a DirectoryRole")
 	}
 }
@@ -563,6 +573,10 @@ func (l *loader) readService(name string, at, value strictyaml.Value) {
 	}
 	if namespaceName == "" || typeName == "" {
 		at.Problemf("the service %s needs a namespace and a resourceType", name)
+		return
+	}
+	if lowerASCII(namespaceName) == "dataverse" {
+		at.Problemf(reservedNamespace)
 		return
 	}
 	rule := namespaceName + "." + typeName

@@ -320,9 +320,9 @@ type CheckRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The question. Not set: REASON_BAD_REQUEST.
 	Question *CheckQuestion `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
-	// Answer on this revision of the subject's tenant or a newer one, such as the one
-	// that a change returned. The call waits for it until its deadline, then answers
-	// REASON_STALE. Not set: on the newest applied.
+	// Answer on this revision or a newer one, such as the one that a change returned. The
+	// call waits for it until shortly before its deadline, then answers REASON_STALE. Not
+	// set: on the newest applied.
 	AtLeastRevision *Revision `protobuf:"bytes,2,opt,name=at_least_revision,json=atLeastRevision,proto3" json:"at_least_revision,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -425,9 +425,7 @@ type BatchCheckRequest struct {
 	// INVALID_ARGUMENT, and nothing is decided: an empty answer must not read as "all
 	// were allowed".
 	Questions []*CheckQuestion `protobuf:"bytes,1,rep,name=questions,proto3" json:"questions,omitempty"`
-	// As in CheckRequest, for the tenant of each question. The questions of a batch that
-	// gives it must all have one tenant, else each is answered with REASON_BAD_REQUEST:
-	// a revision says nothing about another tenant.
+	// As in CheckRequest, for all of them.
 	AtLeastRevision *Revision `protobuf:"bytes,2,opt,name=at_least_revision,json=atLeastRevision,proto3" json:"at_least_revision,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -40,13 +40,13 @@ const (
 // the message as a whole is outside the limits) has decided nothing: treat it as a
 // denial. The one thing that lets a request pass is effect == EFFECT_ALLOW.
 //
-// Limits are in bytes of UTF-8. One that a check exceeds is answered with
-// REASON_BAD_REQUEST for that check and names the field in its detail.
+// Limits are in bytes of UTF-8. A call in which any field exceeds its limit fails with
+// INVALID_ARGUMENT, which names the field, and nothing of it is decided.
 type AuthorizationServiceClient interface {
 	// Check decides one question on the newest snapshot revision this server has applied.
 	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (*CheckResponse, error)
-	// BatchCheck decides up to 1,000 questions, all on one and the same revision of each
-	// tenant. Each has a decision of its own; one refusal does not end the others.
+	// BatchCheck decides up to 1,000 questions, all on one and the same revision. Each has a
+	// decision of its own; one refusal does not end the others.
 	BatchCheck(ctx context.Context, in *BatchCheckRequest, opts ...grpc.CallOption) (*BatchCheckResponse, error)
 	// Resolve says which permissions at which scopes an HTTP request needs, and which
 	// step said so. It asks nobody who they are, reads no assignment and decides nothing.
@@ -104,13 +104,13 @@ func (c *authorizationServiceClient) Resolve(ctx context.Context, in *ResolveReq
 // the message as a whole is outside the limits) has decided nothing: treat it as a
 // denial. The one thing that lets a request pass is effect == EFFECT_ALLOW.
 //
-// Limits are in bytes of UTF-8. One that a check exceeds is answered with
-// REASON_BAD_REQUEST for that check and names the field in its detail.
+// Limits are in bytes of UTF-8. A call in which any field exceeds its limit fails with
+// INVALID_ARGUMENT, which names the field, and nothing of it is decided.
 type AuthorizationServiceServer interface {
 	// Check decides one question on the newest snapshot revision this server has applied.
 	Check(context.Context, *CheckRequest) (*CheckResponse, error)
-	// BatchCheck decides up to 1,000 questions, all on one and the same revision of each
-	// tenant. Each has a decision of its own; one refusal does not end the others.
+	// BatchCheck decides up to 1,000 questions, all on one and the same revision. Each has a
+	// decision of its own; one refusal does not end the others.
 	BatchCheck(context.Context, *BatchCheckRequest) (*BatchCheckResponse, error)
 	// Resolve says which permissions at which scopes an HTTP request needs, and which
 	// step said so. It asks nobody who they are, reads no assignment and decides nothing.

@@ -273,8 +273,7 @@ type Decision struct {
 	// Of several pairs of permission and scope, that of the pair which reason is about.
 	// Not set when no assignment did.
 	Assignment *DecidingAssignment `protobuf:"bytes,6,opt,name=assignment,proto3" json:"assignment,omitempty"`
-	// The revision of the subject's tenant that everything here was read from. Not set
-	// when nothing was read.
+	// The revision that everything here was read from. Not set when nothing was read.
 	Revision *Revision `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Identifies this decision in the decision log, 32 hex digits such as
 	// "4f1c09b7a25e43d8000000000000002a".
@@ -482,13 +481,14 @@ func (x *DecidingAssignment) GetExpiresTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Revision identifies one state of one tenant's assignments. Revisions are ordered by
-// epoch, then by number; those of two tenants are never compared.
+// Revision identifies one state of the assignments that a server answers from. Revisions
+// are ordered by epoch, then by number; those of two servers with stores of their own are
+// never compared.
 type Revision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Grows when the tenant's source is restored, such as 1.
+	// Grows when the store is restored or begun anew, such as 1795316400000000.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The source's own count of changes within the epoch, such as 1042.
+	// Counts the changes within the epoch, such as 1042.
 	Number        uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pathgrant/pathgrant/internal/audit"
+	"github.com/pathgrant/pathgrant/internal/config"
+	"github.com/pathgrant/pathgrant/internal/extauthz"
+	"github.com/pathgrant/pathgrant/internal/gate"
+	"github.com/pathgrant/pathgrant/internal/identity"
+	"github.com/pathgrant/pathgrant/internal/ops"
+	"github.com/pathgrant/pathgrant/internal/rpc"
+	"github.com/pathgrant/pathgrant/internal/server"
+	"github.com/pathgrant/pathgrant/internal/snapshot"
+	"github.com/pathgrant/pathgrant/internal/source"
+	pathgrantv1 "github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1"
+	"github.com/pathgrant/pathgrant/pkg/naming"
+)
+
+func serveCommand() *cobra.Command {
+	cfg := config.Default()
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer Envoy's ext_authz calls and direct checks",
+		Long: `Answer Envoy's ext_authz calls and direct checks until told to stop (SIGTERM).
+
+Without any flags: assignments from ./pathgrant-data, the shipped catalogue, on
+loopback only, and nobody identified. With --bundle, assignments come from that file,
+which is followed.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cfg.Load(cmd.Flags()); err != nil {
+				return usageError{err}
+			}
+			return serve(cmd.Context(), &cfg, cmd.ErrOrStderr())
+		},
+	}
+	cfg.Flags(cmd.Flags())
+	return cmd
+}
+
+// serve is the wiring: whatever can fail at the start fails here, and the parts run
+// until ctx ends or one of them fails.
+func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error) {
+	log := newLog(stderr, cfg)
+	limit := int64(cfg.MemoryLimit)
+	if limit >= 0 {
+		if _, _, err := ops.LimitMemory(limit); err != nil {
+			return fmt.Errorf("memory_limit: %w", err)
+		}
+	}
+	catalogues, err := loadCatalogues(cfg.Catalogues)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, catalogues, storeOptions{
+		dir: cfg.Data, cacheBytes: int64(cfg.CacheBytes), log: log,
+		unknownScopesAtTenant: cfg.UnknownScopes == config.UnknownScopesTenant,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	p := &parts{cfg: cfg, log: log, catalogues: catalogues, store: store, started: time.Now()}
+	if err := p.build(stderr); err != nil {
+		return err
+	}
+	listeners, opsListeners, err := p.listen(ctx)
+	if err != nil {
+		return err
+	}
+	return p.run(ctx, listeners, opsListeners)
+}
+
+func newLog(w io.Writer, cfg *config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == config.LogText {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// changes is where assignments come from.
+type changes interface {
+	Run(ctx context.Context) error
+	State() source.State
+}
+
+// parts are what a server is made of.
+type parts struct {
+	cfg        *config.Config
+	log        *slog.Logger
+	catalogues *naming.Catalogues
+	store      *snapshot.Store
+	started    time.Time
+
+	source       changes
+	verifier     *identity.Verifier
+	certificates *server.Certificates
+	decisions    *audit.Log
+	metrics      *ops.Metrics
+	grpc         *server.Server
+	listening    atomic.Pointer[[]string]
+}
+
+func (p *parts) build(stderr io.Writer) (err error) {
+	identityConfig := p.cfg.IdentityConfig()
+	identityConfig.FoldCase = p.catalogues.FoldCase()
+	if p.verifier, err = identity.New(identityConfig, identity.Deps{Log: p.log}); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	if p.cfg.Bundle != "" {
+		p.source = source.NewFile(source.FileOptions{
+			Path: p.cfg.Bundle, Bundle: bundleOptions(p.catalogues), Store: p.store, Log: p.log,
+		})
+	} else {
+		p.source = source.NewLocal(p.store)
+	}
+	if p.cfg.TLS.Enabled() {
+		if p.certificates, err = server.LoadCertificates(p.cfg.TLS.Files(), uint16(p.cfg.TLS.MinVersion), p.log); err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
+	}
+	p.decisions = audit.New(audit.Options{Mode: p.cfg.DecisionLog, Writer: stderr, Log: p.log})
+	p.metrics = ops.NewMetrics(buildVersion(), p.status)
+
+	reads, writes := p.cfg.Staleness()
+	g := gate.New(gate.Options{
+		Catalogues:            p.catalogues,
+		Snapshots:             p.store,
+		Identity:              p.verifier,
+		ProvenAt:              func(string) time.Time { return p.source.State().LastProof },
+		MaxStalenessReads:     reads,
+		MaxStalenessChanges:   writes,
+		UnknownScopesAtTenant: p.cfg.UnknownScopes == config.UnknownScopesTenant,
+		Recorder:              recorder{p.decisions, p.metrics},
+		Log:                   p.log,
+		Now:                   time.Now,
+	})
+	options := p.cfg.Server()
+	options.TLS, options.Log = p.certificates, p.log
+	p.grpc = server.New(options)
+	authv3.RegisterAuthorizationServer(p.grpc, extauthz.New(extauthz.Options{
+		Decider: g, Headers: identityHeaders(p.cfg), Detail: denialDetail(p.cfg), Log: p.log,
+	}))
+	pathgrantv1.RegisterAuthorizationServiceServer(p.grpc, rpc.New(rpc.Options{
+		Decider: g, Mapper: g, FoldCase: p.catalogues.FoldCase(), Log: p.log,
+	}))
+	return nil
+}
+
+func identityHeaders(cfg *config.Config) extauthz.Headers {
+	names := extauthz.DefaultHeaders()
+	names.Principal, names.Tenant = cfg.IdentityHeaders.Principal, cfg.IdentityHeaders.Tenant
+	names.Permission, names.Scope = cfg.IdentityHeaders.Permission, cfg.IdentityHeaders.Scope
+	names.DecisionID, names.Revision = cfg.IdentityHeaders.DecisionID, cfg.IdentityHeaders.Revision
+	return names
+}
+
+func denialDetail(cfg *config.Config) extauthz.DenialDetail {
+	switch cfg.DenialDetail {
+	case config.DenialDetailNone:
+		return extauthz.DetailNone
+	case config.DenialDetailScope:
+		return extauthz.DetailScope
+	default:
+		return extauthz.DetailPermission
+	}
+}
+
+func (p *parts) listen(ctx context.Context) (grpc, operator []net.Listener, err error) {
+	grpc, err = server.Listen(ctx, p.cfg.Listen, os.FileMode(p.cfg.UnixSocketMode))
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.cfg.OpsListen.Enabled() {
+		operator, err = server.Listen(ctx, []server.Address{p.cfg.OpsListen.Address}, os.FileMode(p.cfg.UnixSocketMode))
+		if err != nil {
+			for _, l := range grpc {
+				err = errors.Join(err, l.Close())
+			}
+			return nil, nil, err
+		}
+	}
+	var names []string
+	for _, l := range grpc {
+		names = append(names, l.Addr().Network()+"://"+l.Addr().String())
+	}
+	p.listening.Store(&names)
+	p.log.InfoContext(ctx, "listening", "addresses", names, "version", buildVersion())
+	return grpc, operator, nil
+}
+
+// readinessInterval is how often health follows the state of the snapshot and its source.
+const readinessInterval = 100 * time.Millisecond
+
+// run runs the parts. They end in two steps: first the server drains, answering as long
+// as anybody asks; then all that it needs for that.
+func (p *parts) run(ctx context.Context, listeners, operator []net.Listener) error {
+	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBehind()
+	group, groupCtx := errgroup.WithContext(behind)
+	group.Go(func() error { return p.source.Run(groupCtx) })
+	group.Go(func() error { return p.verifier.Run(groupCtx) })
+	group.Go(func() error { return p.decisions.Run(groupCtx) })
+	group.Go(func() error {
+		return p.grpc.FollowReadiness(groupCtx, readinessInterval, func() server.Readiness { return p.status().Readiness })
+	})
+	if p.certificates != nil {
+		group.Go(func() error { return p.certificates.Run(groupCtx, 0) })
+	}
+	if len(operator) > 0 {
+		handler := ops.Handler(ops.Options{Status: p.status, Metrics: p.metrics, Profiling: p.cfg.Pprof})
+		group.Go(func() error { return ops.Serve(groupCtx, handler, p.log, operator...) })
+	}
+	group.Go(func() error {
+		defer stopBehind()
+		front, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(groupCtx, cancel)() // a part that failed ends the server too
+		return p.grpc.Serve(front, listeners...)
+	})
+	err := group.Wait()
+	p.log.InfoContext(ctx, "stopped")
+	return err
+}
+
+// status is the state of the whole process.
+func (p *parts) status() ops.Status {
+	held, from, keys, logged := p.store.Stats(), p.source.State(), p.verifier.State(), p.decisions.Stats()
+	status := ops.Status{
+		Version:   buildVersion(),
+		StartTime: p.started,
+		Snapshot:  ops.SnapshotStatus{Revision: held.Revision, Proved: from.LastProof, Quarantined: held.Quarantined},
+		Source: ops.SourceStatus{
+			Name: from.Name, Healthy: from.Healthy, Error: from.Err, Since: from.Since,
+			LastSuccess: from.LastProof, Errors: from.Errors,
+		},
+		Cache:       ops.CacheStatus{Hits: held.Hits, Misses: held.Misses, Dropped: held.Dropped, Bytes: uint64(max(held.CacheBytes, 0))},
+		Identity:    ops.IdentityStatus{Hits: keys.CacheHits, Misses: keys.CacheMisses},
+		DecisionLog: ops.DecisionLogStatus{Written: logged.Written, Dropped: logged.Dropped, Failed: logged.Failed},
+	}
+	if names := p.listening.Load(); names != nil {
+		status.Listeners = *names
+	}
+	for _, issuer := range keys.Issuers {
+		status.Identity.Keys = append(status.Identity.Keys, ops.KeySetStatus{Issuer: issuer.Issuer, Loaded: issuer.Loaded, Error: issuer.Err})
+	}
+	if p.certificates != nil {
+		status.Certificates = &ops.CertificateStatus{NotAfter: p.certificates.NotAfter()}
+		if err := p.certificates.Err(); err != nil {
+			status.Certificates.Error = err.Error()
+		}
+	}
+	status.Readiness, status.Detail = readiness(held, from)
+	return status
+}
+
+// readiness tells what callers can expect: nothing, answers from data that may be old, or
+// answers from the newest data.
+func readiness(held snapshot.Stats, from source.State) (server.Readiness, string) {
+	var why []string
+	for _, problem := range []string{held.Problem, from.Err} {
+		if problem != "" {
+			why = append(why, problem)
+		}
+	}
+	detail := strings.Join(why, "; ")
+	switch {
+	case !held.Ready && detail == "":
+		return server.NotReady, "no snapshot has been loaded yet: give --bundle, or run pathgrant import"
+	case !held.Ready:
+		return server.NotReady, detail
+	case !from.Healthy || held.Problem != "":
+		return server.Degraded, detail
+	default:
+		return server.Ready, ""
+	}
+}
