@@ -258,7 +258,7 @@ func (p *parts) status() ops.Status {
 		status.Listeners = *names
 	}
 	for _, issuer := range keys.Issuers {
-		status.Identity.Keys = append(status.Identity.Keys, ops.KeySetStatus{Issuer: issuer.Issuer, Loaded: issuer.Loaded, Error: issuer.Err})
+		status.Identity.Keys = append(status.Identity.Keys, ops.KeySetStatus{Issuer: issuer.Issuer, Loaded: issuer.LastProof, Error: issuer.Err})
 	}
 	if p.certificates != nil {
 		status.Certificates = &ops.CertificateStatus{NotAfter: p.certificates.NotAfter()}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,7 @@ func statusCommand() *cobra.Command {
 }
 
 func fetchStatus(ctx context.Context, address string) (status ops.Status, raw []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+trimScheme(address)+"/status", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+strings.TrimPrefix(address, "tcp://")+"/status", nil)
 	if err != nil {
 		return status, nil, usagef("--ops %s: %v", address, err)
 	}

@@ -120,8 +120,7 @@ func exported(ctx context.Context, catalogues *naming.Catalogues, dir, file stri
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	content, _, err := store.Export(ctx)
-	return content, err
+	return store.Export(ctx)
 }
 
 // writeBundleFile writes beside the file and renames, so that whoever follows the file

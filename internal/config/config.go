@@ -79,8 +79,8 @@ type Config struct {
 	// StreamWorkers is how many goroutines wait for calls; 0: each call gets a new one.
 	StreamWorkers uint32 `yaml:"stream_workers"`
 
-	LogLevel  slog.Level `yaml:"log_level"`
-	LogFormat LogFormat  `yaml:"log_format"`
+	LogLevel  LogLevel  `yaml:"log_level"`
+	LogFormat LogFormat `yaml:"log_format"`
 	// DecisionLog says which decisions are written down.
 	DecisionLog audit.Mode `yaml:"decision_log"`
 	// Pprof serves profiles at OpsListen.
@@ -150,7 +150,7 @@ func Default() Config {
 		MaxConnectionAge:      30 * time.Minute,
 		MaxConnectionAgeGrace: time.Minute,
 		StreamWorkers:         64,
-		LogLevel:              slog.LevelInfo,
+		LogLevel:              LogLevel(slog.LevelInfo),
 		LogFormat:             LogJSON,
 		DecisionLog:           audit.Denials,
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -24,12 +25,21 @@ func decode(file string, src []byte, into any, origins map[string]origin) error 
 	if err != nil {
 		return err
 	}
-	if root.IsNull() {
-		return nil // a file of comments only
-	}
 	d := &decoder{origins: origins}
 	d.value(root, reflect.ValueOf(into).Elem())
-	return problems.Err()
+	err = problems.Err()
+	for _, err := range split(err) {
+		var problem strictyaml.Problem
+		if !errors.As(err, &problem) {
+			continue
+		}
+		if key, _, ok := strings.Cut(problem.Message, ": "); ok {
+			from := origins[key]
+			from.reported = true
+			origins[key] = from
+		}
+	}
+	return err
 }
 
 var durationType = reflect.TypeFor[time.Duration]()

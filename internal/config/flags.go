@@ -53,7 +53,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&c.MaxConnectionAgeGrace, "max-connection-age-grace", c.MaxConnectionAgeGrace, "how long requests on such a connection may take")
 	fs.Uint32Var(&c.StreamWorkers, "stream-workers", c.StreamWorkers, "goroutines that wait for calls; 0: a new one for each")
 
-	fs.TextVar(&c.LogLevel, "log-level", c.LogLevel, "lowest `level` that is logged: debug, info, warn or error")
+	text(fs, &c.LogLevel, "log-level", "lowest `level` that is logged: debug, info, warn or error")
 	text(fs, &c.LogFormat, "log-format", "`format` of the log: json or text")
 	text(fs, &c.DecisionLog, "decision-log", "`decisions` that are written down: off, denials or all")
 	fs.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve profiles at --ops-listen")

@@ -46,7 +46,9 @@ func (c *Config) shortSettings() []string {
 }
 
 // issuer returns the issuer of the short form. Claims left empty are Entra's; without keys
-// they are discovered.
+// they are discovered. Without issuer_tenant it may speak for any tenant: there is no other
+// issuer that a tenant could belong to. One of Entra's that names its tenant, or {tid},
+// speaks for that tenant alone, here as elsewhere.
 func (c *Config) issuer() identity.IssuerConfig {
 	return identity.IssuerConfig{
 		Issuer:    c.Issuer,
@@ -54,6 +56,7 @@ func (c *Config) issuer() identity.IssuerConfig {
 		JWKS:      c.JWKS,
 		Discovery: c.JWKS == "",
 		Tenants:   c.IssuerTenants,
+		AnyTenant: len(c.IssuerTenants) == 0,
 		Claims: identity.ClaimNames{
 			Principal: c.PrincipalClaim,
 			Tenant:    c.TenantClaim,

@@ -37,11 +37,18 @@ type validation struct {
 
 // problem records what is wrong with a setting.
 func (v *validation) problem(key, format string, args ...any) {
+	if v.config.origins[key].reported {
+		return // what could not be read holds nothing to judge
+	}
 	v.errs = append(v.errs, fmt.Errorf("%s: %w", v.config.name(key), fmt.Errorf(format, args...)))
 }
 
 // An origin is where a setting was given: by a flag, or at a line of the file.
-type origin struct{ flag, place string }
+type origin struct {
+	flag, place string
+	// reported says that the value could not be read, and that this has been said.
+	reported bool
+}
 
 // name returns how the operator finds a setting: by the flag that it was given with, or
 // by its key with the file's line. Of one that was not given, that is the line of the
@@ -51,7 +58,7 @@ func (c *Config) name(key string) string {
 		switch from, ok := c.origins[at]; {
 		case ok && from.flag != "":
 			return "--" + from.flag
-		case ok:
+		case ok && from.place != "":
 			return from.place + ": " + key
 		}
 	}
@@ -152,6 +159,9 @@ func (v *validation) identity() {
 			key, message = "identity", err.Error()
 		}
 		if len(short) > 0 {
+			if c.Issuer == "" && (key == shortIssuer+".discovery" || key == shortIssuer+".tenants") {
+				continue // that it is missing is said already
+			}
 			key = shortName(key)
 		}
 		v.problem(key, "%s", message)

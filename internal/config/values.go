@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math"
 	"slices"
 	"strconv"
@@ -295,6 +296,33 @@ func (f LogFormat) MarshalText() ([]byte, error) { return []byte(f), nil }
 
 // UnmarshalText reads one of the words.
 func (f *LogFormat) UnmarshalText(text []byte) error { return choose(f, text, LogJSON, LogText) }
+
+// LogLevel is the lowest level that is logged. The zero value is info. It is a
+// [slog.Leveler].
+type LogLevel slog.Level
+
+var logLevels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+// Level implements slog.Leveler.
+func (l LogLevel) Level() slog.Level { return slog.Level(l) }
+
+// String returns "debug", "info", "warn" or "error".
+func (l LogLevel) String() string { return strings.ToLower(l.Level().String()) }
+
+// MarshalText returns "debug", "info", "warn" or "error".
+func (l LogLevel) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads one of the words.
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	level, ok := logLevels[string(text)]
+	if !ok {
+		return fmt.Errorf("%q is not a level: want debug, info, warn or error", text)
+	}
+	*l = LogLevel(level)
+	return nil
+}
 
 // choose stores text if it is one of the words.
 func choose[T ~string](into *T, text []byte, words ...T) error {

@@ -103,7 +103,7 @@ type IssuerConfig struct {
 	// listed, the one that all its tokens belong to whatever they say, or any. Exactly
 	// one of them must be given, except where the issuer's own text settles it: one with
 	// {tid} speaks for the tenant in that place, and one of Microsoft Entra that names
-	// its tenant by GUID speaks for that tenant alone.
+	// its tenant by GUID speaks for that tenant alone. AnyTenant never widens that.
 	Tenants   []string `yaml:"tenants" json:"tenants"`
 	Tenant    string   `yaml:"tenant" json:"tenant"`
 	AnyTenant bool     `yaml:"any_tenant" json:"any_tenant"`

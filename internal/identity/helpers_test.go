@@ -184,7 +184,6 @@ type site struct {
 	mu     sync.Mutex
 	pages  map[string]string
 	hits   map[string]int
-	header http.Header
 	status int           // of every answer, if not 0
 	wait   chan struct{} // every answer waits for it, if not nil
 }

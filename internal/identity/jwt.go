@@ -61,7 +61,8 @@ func (j *jwtSource) identify(ctx context.Context, c *ask.Credentials, now time.T
 
 // bearer finds the bearer token among the values of the Authorization header. Two
 // values, or two that a proxy joined to one, are an error: which of them the upstream
-// would believe, nobody knows. Credentials of another scheme are not a token.
+// would believe, nobody knows. Credentials of another scheme are not a token. What it
+// returns need not be a token yet (see checkToken).
 func bearer(values []string) (token string, present bool, err error) {
 	switch len(values) {
 	case 0:
@@ -89,20 +90,30 @@ func bearer(values []string) (token string, present bool, err error) {
 		return "", true, errors.New("the Authorization header holds no token")
 	case len(rest) > maxTokenBytes:
 		return "", true, errors.New("the token is too long")
-	case strings.IndexByte(rest, ',') >= 0:
-		return "", true, errors.New("the Authorization header holds two credentials")
-	}
-	for i := range len(rest) {
-		c := rest[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
-			return "", true, errors.New("the token is not a JWT")
-		}
 	}
 	return rest, true, nil
 }
 
+// checkToken refuses text that can't be a token, and two that were joined to one. It
+// is left to tokens that are not remembered, because it looks at every byte.
+func checkToken(token string) error {
+	if strings.IndexByte(token, ',') >= 0 {
+		return errors.New("the Authorization header holds two credentials")
+	}
+	for i := range len(token) {
+		c := token[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return errors.New("the token is not a JWT")
+		}
+	}
+	return nil
+}
+
 // verify checks a token that is not remembered, and remembers it if it is valid.
 func (j *jwtSource) verify(ctx context.Context, token string, now time.Time) (Identity, error) {
+	if err := checkToken(token); err != nil {
+		return Identity{}, err
+	}
 	jws, err := jose.ParseSignedCompact(token, j.algorithms)
 	if err != nil {
 		var algorithm *jose.ErrUnexpectedSignatureAlgorithm

@@ -350,6 +350,8 @@ func TestAnIssuerSpeaksForItsTenantsOnly(t *testing.T) {
 		{"{tid}, listed", func(i *identity.IssuerConfig) { i.Issuer = template }, in(tenantID), tenantID, tenantID},
 		{"{tid}, not listed", func(i *identity.IssuerConfig) { i.Issuer = template }, in(otherTenant), otherTenant, foreign},
 		{"the tenant in Entra's issuer", func(i *identity.IssuerConfig) { i.Issuer, i.Tenants = in(tenantID), nil }, in(tenantID), tenantID, tenantID},
+		{"another than the tenant in Entra's issuer, with any_tenant", func(i *identity.IssuerConfig) { i.Issuer, i.Tenants, i.AnyTenant = in(tenantID), nil, true }, in(tenantID), otherTenant, foreign},
+		{"{tid} of another tenant, with any_tenant", func(i *identity.IssuerConfig) { i.Issuer, i.Tenants, i.AnyTenant = template, nil, true }, in(otherTenant), tenantID, notAccepted},
 		{"another than the tenant in Entra's issuer", func(i *identity.IssuerConfig) { i.Issuer, i.Tenants = in(tenantID), nil }, in(tenantID), otherTenant, foreign},
 	} {
 		t.Run(c.name, func(t *testing.T) {

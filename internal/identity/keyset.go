@@ -19,6 +19,13 @@ import (
 // minRSABits is the least size of an RSA key (RFC 7518, section 3.3).
 const minRSABits = 2048
 
+// curves are the curves of the algorithms that have one.
+var curves = map[jose.SignatureAlgorithm]elliptic.Curve{
+	jose.ES256: elliptic.P256(),
+	jose.ES384: elliptic.P384(),
+	jose.ES512: elliptic.P521(),
+}
+
 // errUnknownKey says that the set has no key with the token's kid.
 var errUnknownKey = errors.New("the token is signed with a key that its issuer's key set does not hold")
 
@@ -88,10 +95,11 @@ func parseKey(members map[string]*json.RawMessage) (key jose.JSONWebKey, usable 
 		delete(members, name)
 	}
 	text, err := json.Marshal(members)
-	if err != nil || key.UnmarshalJSON(text) != nil {
-		return key, false, nil
+	if err != nil {
+		return key, false, errors.New("not a JSON Web Key Set: a key can't be read")
 	}
-	if key.Use != "" && key.Use != "sig" {
+	readable := key.UnmarshalJSON(text) == nil
+	if !readable || key.Use != "" && key.Use != "sig" {
 		return key, false, nil
 	}
 	switch k := key.Key.(type) {
@@ -139,14 +147,8 @@ func fits(key jose.JSONWebKey, algorithm string) bool {
 	case *rsa.PublicKey:
 		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
 	case *ecdsa.PublicKey:
-		switch jose.SignatureAlgorithm(algorithm) {
-		case jose.ES256:
-			return k.Curve == elliptic.P256()
-		case jose.ES384:
-			return k.Curve == elliptic.P384()
-		case jose.ES512:
-			return k.Curve == elliptic.P521()
-		}
+		curve, ok := curves[jose.SignatureAlgorithm(algorithm)]
+		return ok && k.Curve == curve
 	case ed25519.PublicKey:
 		return algorithm == string(jose.EdDSA)
 	}

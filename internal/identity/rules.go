@@ -43,7 +43,7 @@ func newRules(cfg *Config, issuers []IssuerConfig, skew time.Duration, enforce b
 			claims:    c.Claims.withDefaults(),
 		}
 		tenants := c.Tenants
-		if tenant := entraTenant(c.Issuer); len(tenants) == 0 && c.Tenant == "" && !c.AnyTenant && !i.templated {
+		if tenant := entraTenant(c.Issuer); tenant != "" && len(tenants) == 0 && c.Tenant == "" {
 			tenants = []string{tenant}
 		}
 		if len(tenants) > 0 {

@@ -1,6 +1,7 @@
 package oracle_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -26,9 +27,9 @@ func TestDecideAgreesWithTheOracle(t *testing.T) {
 	different := 0
 	for seed := range uint64(worlds) {
 		world := oracle.Generate(seed)
-		real := newEngine(t, &world)
+		engine := newEngine(t, &world)
 		for i, q := range world.Questions(seed, questionsPerWorld) {
-			got := real.decide(t, q)
+			got := engine.decide(t, q)
 			if want := world.Decide(q, ""); !got.agrees(want) {
 				different++
 				if different <= 5 {
@@ -268,18 +269,11 @@ func describe(w *oracle.World, q oracle.Question) string {
 		line("role", id, strings.Join(t.Roles[id].Permissions, " "), "except", strings.Join(t.Roles[id].Exceptions, " "))
 	}
 	for _, a := range t.Assignments {
-		expires := "never expires"
+		expires := "never"
 		if a.Expires != 0 {
-			expires = []string{"expired", "expires later"}[b2i(q.Now < a.Expires)]
+			expires = fmt.Sprintf("%d seconds from now", a.Expires-q.Now)
 		}
-		line("assignment", a.ID, a.Effect, a.Principal.Kind, a.Principal.ID, a.Role, a.Scope, expires)
+		line("assignment", a.ID, a.Effect, a.Principal.Kind, a.Principal.ID, a.Role, a.Scope, "expires", expires)
 	}
 	return b.String()
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -198,6 +198,8 @@ func (m maker) pattern(star int) string {
 		return permission[:last] + ".*"
 	case 4:
 		return m.otherCase(permission)
+	case 5:
+		return "*.Write" // which ReadWrite ends like
 	}
 	return permission
 }
@@ -279,9 +281,9 @@ func (m maker) scope(tenant string, t *Tenant) string {
 			}
 		}
 		switch {
-		case n < 55:
+		case n < 50:
 			return scope
-		case n < 75 && len(listed) > 0:
+		case n < 77 && len(listed) > 0:
 			return scope + "/businessUnits/" + m.one(listed)
 		}
 		return scope + "/" + m.one(resourceTypes) + "/" + m.one(resourceNames)

@@ -130,3 +130,6 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return t.buf.String()
 }
+
+// Final makes an error end a [Poll] at once.
+func Final(err error) error { return stop{err} }

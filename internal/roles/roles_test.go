@@ -7,6 +7,7 @@ import (
 
 	"github.com/pathgrant/pathgrant/internal/roles"
 	"github.com/pathgrant/pathgrant/pkg/authz"
+	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
 const (
@@ -176,6 +177,25 @@ func TestEveryShippedRoleIsWellFormed(t *testing.T) {
 	for _, def := range roles.Shipped() {
 		if _, err := vocabulary.CompileShipped(def); err != nil {
 			t.Errorf("role %q: %v", def.Name, err)
+		}
+	}
+}
+
+// Every exact name in a shipped role is a permission of the shipped catalogue, and every
+// role grants something there.
+func TestTheShippedCatalogueKnowsWhatTheShippedRolesName(t *testing.T) {
+	catalogues, err := naming.Load(naming.Shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, def := range roles.Shipped() {
+		role, err := catalogues.Vocabulary().Compile(def)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if role.Size() == 0 {
+			t.Errorf("role %q grants nothing", def.Name)
 		}
 	}
 }

@@ -19,7 +19,7 @@ const (
 	boltVersion    = 2
 	pageHeaderSize = 16
 	elementSize    = 16
-	metaSize       = 64 // without the checksum behind it
+	metaSize       = 56 // without the checksum behind it
 	bucketSize     = 16 // of a bucket's value, before an inline page
 
 	branchPage   = 0x01

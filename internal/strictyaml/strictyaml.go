@@ -256,6 +256,7 @@ func (v Value) kind() string {
 		return "a list"
 	case yaml.AliasNode:
 		return "an alias"
+	default:
 	}
 	if v.IsNull() {
 		return "nothing"

@@ -28,24 +28,24 @@ func CanonicalPathID(id string, foldCase bool) (string, error) {
 	if id == "" {
 		return "", errors.New("an identifier must not be empty")
 	}
-	if len(id) > MaxIDLen {
+	if len(id) > 3*MaxIDLen { // all of it escapes: whatever is longer is too long when decoded
 		return "", fmt.Errorf("an identifier of %d bytes is longer than %d", len(id), MaxIDLen)
 	}
 	if !utf8.ValidString(id) {
 		return "", errors.New("an identifier must be valid UTF-8")
 	}
-	foldCase = foldCase || isGUID(id)
 	var b strings.Builder
-	escaped := make([]byte, 0, 8) // the bytes behind the escapes that stay, to check their UTF-8
+	decoded := make([]byte, 0, len(id)) // to check the UTF-8 of escapes and all that stands between them
 	for i := 0; i < len(id); i++ {
-		c, isEscape := id[i], false
+		c := id[i]
 		if c == '%' {
 			if i+2 >= len(id) || !isHex(id[i+1]) || !isHex(id[i+2]) {
 				return "", fmt.Errorf("identifier %q has a %% that is not followed by two hex digits", id)
 			}
-			c, isEscape = unhex(id[i+1])<<4|unhex(id[i+2]), true
+			c = unhex(id[i+1])<<4 | unhex(id[i+2])
 			i += 2
 		}
+		decoded = append(decoded, c)
 		switch {
 		case standsInPath(c):
 			if foldCase {
@@ -55,22 +55,24 @@ func CanonicalPathID(id string, foldCase bool) (string, error) {
 		case c < 0x20 || c == 0x7F || strings.IndexByte("/\\%#?;", c) >= 0:
 			return "", fmt.Errorf("identifier %q has a character that no request path can name", id)
 		default:
-			if isEscape && c >= 0x80 {
-				escaped = append(escaped, c)
-			}
 			b.WriteByte('%')
 			b.WriteByte(upperHex[c>>4])
 			b.WriteByte(upperHex[c&15])
 		}
 	}
-	if !utf8.Valid(escaped) {
+	if !utf8.Valid(decoded) {
 		return "", fmt.Errorf("identifier %q escapes invalid UTF-8", id)
 	}
-	switch b.String() {
-	case ".", "..":
+	canonical := b.String()
+	switch {
+	case canonical == "." || canonical == "..":
 		return "", fmt.Errorf("%q is not an identifier", id)
+	case len(canonical) > MaxIDLen: // judged in its one spelling, so that every spelling is judged alike
+		return "", fmt.Errorf("an identifier of %d bytes is longer than %d", len(canonical), MaxIDLen)
+	case isGUID(canonical): // only now: a GUID can be spelled with escapes
+		return lowerASCII(canonical), nil
 	}
-	return b.String(), nil
+	return canonical, nil
 }
 
 const upperHex = "0123456789ABCDEF"

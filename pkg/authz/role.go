@@ -54,6 +54,7 @@ func (v *Vocabulary) CompileShipped(def RoleDefinition) (*Role, error) {
 
 func (v *Vocabulary) compile(def RoleDefinition, unknownIsError bool) (*Role, error) {
 	var errs []error
+	var unknown []string // the exact names of the field that the vocabulary does not know
 	match := func(field string, patterns []string) Set {
 		matched := v.NewSet()
 		for _, text := range patterns {
@@ -62,10 +63,11 @@ func (v *Vocabulary) compile(def RoleDefinition, unknownIsError bool) (*Role, er
 				errs = append(errs, fmt.Errorf("role definition %q: %s: %w", def.Name, field, err))
 				continue
 			}
-			if p.exact != "" {
-				if _, ok := v.ids[p.exact]; !ok && unknownIsError {
+			if _, ok := v.ids[p.exact]; p.exact != "" && !ok {
+				if unknownIsError {
 					errs = append(errs, fmt.Errorf("role definition %q: %s: the catalogue knows no permission %q", def.Name, field, text))
 				}
+				unknown = append(unknown, p.exact)
 			}
 			for id, folded := range v.folded {
 				if p.matches(folded) {
@@ -76,7 +78,11 @@ func (v *Vocabulary) compile(def RoleDefinition, unknownIsError bool) (*Role, er
 		return matched
 	}
 	role := &Role{id: def.ID, name: def.Name, grants: match("permissions", def.Permissions)}
+	unknown = nil
 	role.grants.subtract(v.andImpliers(match("permissionsExceptions", def.PermissionsExceptions)))
+	for _, name := range unknown { // an exception holds although what it names does not exist
+		role.grants.subtract(v.touching(name))
+	}
 	role.takes = v.andImpliers(role.grants)
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -159,7 +165,7 @@ func (def RoleDefinition) AssignableAt(chain []Scope) bool {
 // {1} and so on stand for any identifier.
 func templateCovers(template string, scope Scope) bool {
 	want, have := strings.Split(template, "/"), strings.Split(string(scope), "/")
-	if len(have) < len(want) {
+	if template == "" || len(have) < len(want) {
 		return false
 	}
 	for i, segment := range want {

@@ -30,6 +30,7 @@ type Vocabulary struct {
 	ids    map[string]PermissionID // by folded name
 	down   []Set                   // by number: itself and all it implies
 	up     []Set                   // by number: itself and all that implies it
+	edges  map[string][]string     // by folded name, known or not: what it implies in one step
 }
 
 // NewVocabulary numbers the names and closes the implications transitively.
@@ -94,26 +95,48 @@ func (v *Vocabulary) close(extra Implications) []error {
 	if circle := findCircle(edges); circle != nil {
 		return []error{fmt.Errorf("implications go in a circle: %s", strings.Join(circle, " gives "))}
 	}
+	v.edges = edges
 	v.down, v.up = make([]Set, len(v.names)), make([]Set, len(v.names))
 	for id := range v.names {
 		v.down[id], v.up[id] = v.NewSet(), v.NewSet()
 	}
 	for id, folded := range v.folded {
-		seen := map[string]bool{folded: true}
-		for queue := []string{folded}; len(queue) > 0; queue = queue[1:] {
-			if to, ok := v.ids[queue[0]]; ok {
+		for name := range v.reach(folded) {
+			if to, ok := v.ids[name]; ok {
 				v.down[id].add(to)
 				v.up[to].add(PermissionID(id))
-			}
-			for _, next := range edges[queue[0]] {
-				if !seen[next] {
-					seen[next] = true
-					queue = append(queue, next)
-				}
 			}
 		}
 	}
 	return nil
+}
+
+// reach returns the name and all that it implies, known or not.
+func (v *Vocabulary) reach(folded string) map[string]bool {
+	seen := map[string]bool{folded: true}
+	for queue := []string{folded}; len(queue) > 0; queue = queue[1:] {
+		for _, next := range v.edges[queue[0]] {
+			if !seen[next] {
+				seen[next] = true
+				queue = append(queue, next)
+			}
+		}
+	}
+	return seen
+}
+
+// touching returns what an exception of a name that is not known takes away: the
+// permissions that it would imply, and whatever implies it or any of them.
+func (v *Vocabulary) touching(folded string) Set {
+	taken, touched := v.NewSet(), v.reach(folded)
+	for id, name := range v.folded {
+		for implied := range v.reach(name) {
+			if touched[implied] {
+				taken.add(PermissionID(id))
+			}
+		}
+	}
+	return taken
 }
 
 // sortImplications folds the implications and parts those between actions from those

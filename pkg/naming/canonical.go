@@ -125,7 +125,7 @@ func (s *segments) read(path string) (refusal string) {
 			}
 			text[n], low[n] = '/', '/'
 			n++
-			s.starts[s.count] = uint16(n) //nolint:gosec // three times MaxPathLen at most
+			s.starts[s.count] = uint16(n) // three times MaxPathLen at most
 			s.count++
 		default:
 			if escaped {
@@ -163,7 +163,7 @@ func (s *segments) end(n int) (refusal string) {
 	case ".", "..":
 		return refusedDots
 	}
-	s.starts[s.count] = uint16(n + 1) //nolint:gosec // three times MaxPathLen at most
+	s.starts[s.count] = uint16(n + 1) // three times MaxPathLen at most
 	return ""
 }
 

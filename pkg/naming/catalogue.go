@@ -95,7 +95,7 @@ func (c *Catalogue) typeOf(name authz.Permission) *resourceType {
 	return c.types[lowerASCII(name.Namespace()+"."+name.ResourceType())]
 }
 
-// Catalogues are one or more catalogues that share one vocabulary: a role means the same
+// Catalogues are what [Load] returns: one or more that share one vocabulary. A role means the same
 // whichever of them mapped the request. They are immutable and safe for concurrent use.
 type Catalogues struct {
 	all        []*Catalogue

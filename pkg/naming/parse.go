@@ -377,7 +377,7 @@ func (l *loader) readRoutes(s section) {
 			places[rt] = item
 		}
 	})
-	l.c.routes = buildTree(l.c.routeList, func(later, earlier *route, same bool) {
+	l.c.routes = buildTrees(l.c.routeList, func(later, earlier *route, same bool) {
 		if same {
 			places[later].Problemf("the route %s matches the same paths as the route %s on line %d: remove one", later.rule, earlier.rule, places[earlier].Line())
 			return

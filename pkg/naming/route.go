@@ -237,73 +237,46 @@ func (n *node) find(s *segments, fold bool, at int) *route {
 	return n.rest
 }
 
-// buildTree parts the routes by method. A route of GET serves HEAD too, unless HEAD has
-// one of the same template. What cannot be decided goes to conflict, the later route
-// first.
-func buildTree(routes []*route, conflict func(later, earlier *route, same bool)) map[string]*node {
-	served := map[string][]*route{}
-	for _, rt := range routes {
-		served[rt.method] = append(served[rt.method], rt)
-	}
-	reported := map[[2]*route]bool{}
-	check := func(routes []*route, gets map[*route]bool) (dropped map[*route]bool) {
-		dropped = map[*route]bool{}
-		for i, later := range routes {
-			for _, earlier := range routes[:i] {
-				switch compareTemplates(later.template, earlier.template) {
-				case equal:
-					if gets[later] != gets[earlier] {
-						for _, rt := range []*route{later, earlier} {
-							if gets[rt] {
-								dropped[rt] = true
-							}
-						}
-						continue
-					}
-					if pair := [2]*route{later, earlier}; !reported[pair] {
-						reported[pair] = true
-						conflict(later, earlier, true)
-					}
-				case neither:
-					if pair := [2]*route{later, earlier}; !reported[pair] {
-						reported[pair] = true
-						conflict(later, earlier, false)
-					}
+// buildTrees parts the routes by method. A route of GET serves HEAD too, unless HEAD has
+// one of the same template. What cannot be decided goes to conflict; same says that the
+// two templates match the same paths.
+func buildTrees(routes []*route, conflict func(later, earlier *route, same bool)) map[string]*node {
+	overruled := map[*route]bool{} // routes of GET that do not serve HEAD
+	for i, later := range routes {
+		for _, earlier := range routes[:i] {
+			if !serveOneMethod(later, earlier) {
+				continue
+			}
+			switch compareTemplates(later.template, earlier.template) {
+			case equal:
+				if later.method == earlier.method {
+					conflict(later, earlier, true)
 				}
+				overruled[later], overruled[earlier] = true, true
+			case neither:
+				conflict(later, earlier, false)
+			default: // at most one matches, or one wins
 			}
 		}
-		return dropped
 	}
 	trees := map[string]*node{}
-	for method, of := range served {
-		if method == "HEAD" {
-			continue
+	insert := func(method string, rt *route) {
+		if trees[method] == nil {
+			trees[method] = &node{}
 		}
-		check(of, nil)
-		trees[method] = treeOf(of, nil)
+		trees[method].insert(rt)
 	}
-	if len(served["GET"])+len(served["HEAD"]) > 0 {
-		gets := map[*route]bool{}
-		for _, rt := range served["GET"] {
-			gets[rt] = true
+	for _, rt := range routes {
+		insert(rt.method, rt)
+		if rt.method == "GET" && !overruled[rt] {
+			insert("HEAD", rt)
 		}
-		var heads []*route // in the order of the file, so that the later one is reported
-		for _, rt := range routes {
-			if rt.method == "GET" || rt.method == "HEAD" {
-				heads = append(heads, rt)
-			}
-		}
-		trees["HEAD"] = treeOf(heads, check(heads, gets))
 	}
 	return trees
 }
 
-func treeOf(routes []*route, dropped map[*route]bool) *node {
-	root := &node{}
-	for _, rt := range routes {
-		if !dropped[rt] {
-			root.insert(rt)
-		}
-	}
-	return root
+// serveOneMethod tells whether there are requests whose method both routes serve.
+func serveOneMethod(a, b *route) bool {
+	return a.method == b.method ||
+		a.method == "GET" && b.method == "HEAD" || a.method == "HEAD" && b.method == "GET"
 }

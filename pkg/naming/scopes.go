@@ -35,6 +35,7 @@ func (r *Resolution) settleScopes(alsoTenant bool) {
 			r.Scopes = append(r.Scopes, authz.NamedScope{Kind: m.kind, ID: m.id})
 		case authz.EnvironmentScope:
 			r.settleEnvironment(m)
+		default: // a resource stands in its environments' places
 		}
 	}
 	if alsoTenant || len(r.Scopes) == 0 {

@@ -1,6 +1,8 @@
 package naming_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -69,5 +71,28 @@ func BenchmarkLoad(b *testing.B) {
 		if _, err := naming.Load(naming.Shipped()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Routes are found by their segments, not one after the other.
+func BenchmarkResolveAmongRoutes(b *testing.B) {
+	for _, routes := range []int{10, 2_000} {
+		b.Run(fmt.Sprintf("%d routes", routes), func(b *testing.B) {
+			var text strings.Builder
+			text.WriteString("catalogue: many\nroutes:\n")
+			for i := range routes {
+				fmt.Fprintf(&text, "  - {method: POST, path: \"/api/v%d/{x}/things/t%d\", permissions: [A.B%d.Do]}\n", i%50, i, i)
+			}
+			c := load(b, text.String()).Default()
+			req := naming.Request{Method: "POST", Path: "/api/v7/environments/things/t7"}
+			var r naming.Resolution
+			b.ReportAllocs()
+			for b.Loop() {
+				c.Resolve(req, &r)
+			}
+			if r.DecidedBy != naming.ByRoute {
+				b.Fatal(r.Detail)
+			}
+		})
 	}
 }

@@ -1,0 +1,145 @@
+package snapshot
+
+import (
+	"context"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// OpenLimits is Open with other limits for when a file is verified at once and when a
+// change is written to a new file.
+func OpenLimits(ctx context.Context, o Options, verifyAtOnce, rebuildAbove uint64) (*Store, error) {
+	return open(ctx, o, verifyAtOnce, rebuildAbove)
+}
+
+// HeldSum is the hash of all records that the store holds, kept up to date by changes.
+func (s *Store) HeldSum() [4]uint64 { return s.current.Load().state.contents.sum() }
+
+// SumOf is the hash of all records of the data, worked out anew.
+func SumOf(d *Data) ([4]uint64, error) {
+	c, err := canonicalize(d)
+	if err != nil {
+		return digest{}, err
+	}
+	all, err := c.contents()
+	return all.sum(), err
+}
+
+// FileName is the name of the file that is served from.
+func (s *Store) FileName() string { return s.current.Load().file.name }
+
+// SetShadowEvery sets how often a hit is compared with the file.
+func (s *Store) SetShadowEvery(n uint64) { s.cache.every = n }
+
+// PoisonCache changes what the cache holds for a subject behind the store's back.
+func (s *Store) PoisonCache(ctx context.Context, subject *authz.Subject, grants *authz.Grants) error {
+	_, v, err := s.View(ctx, subject)
+	if err != nil {
+		return err
+	}
+	bad := &View{Grants: grants, key: v.key, stamp: v.stamp, slots: v.slots}
+	s.cache.ristretto.Set(subject.Digest(), bad, viewCost)
+	s.cache.ristretto.Wait()
+	return nil
+}
+
+// WaitCache waits until the cache has taken in all that it was given.
+func (s *Store) WaitCache() { s.cache.ristretto.Wait() }
+
+// Verified waits until nothing is being verified in the background.
+func (s *Store) Verified() { <-s.verifying }
+
+// FailWrites makes the file that is served from one that may not be written any more.
+func (s *Store) FailWrites() { s.current.Load().file.finished.Store(true) }
+
+// PublishDoubtful publishes what is held as if its commit had not ended as it should.
+func (s *Store) PublishDoubtful(why error) error {
+	held := s.current.Load()
+	next := *held
+	return s.publishDoubtful(&next, why)
+}
+
+// Records of every kind, read and written, for the fuzz test of the codec.
+const Sections = int(sectionCount)
+
+// Recode reads a payload of a section and writes what it read; ok says that it could be
+// read.
+func Recode(sec int, payload string) (again string, ok bool) {
+	var b []byte
+	var err error
+	switch section(sec) {
+	case tenantSection:
+		var v bool
+		v, err = readTenant(payload)
+		b = appendTenant(nil, v)
+	case environmentGroupSection, scopeSection:
+		err = readEmpty(section(sec), payload)
+		b = appendEmpty(nil)
+	case environmentSection:
+		var v environmentRecord
+		v, err = readEnvironment("e", payload)
+		b = appendEnvironment(nil, v)
+	case businessUnitSection:
+		var v string
+		v, err = readBusinessUnit(payload)
+		b = appendBusinessUnit(nil, v)
+	case roleDefinitionSection:
+		var v authz.RoleDefinition
+		v, err = readRoleDefinition("r", payload)
+		b = appendRoleDefinition(nil, &v)
+	case principalSection:
+		var v Principal
+		v, err = readPrincipalRecord(authz.Principal{}, payload)
+		b = appendPrincipalRecord(nil, &v)
+	case groupSection:
+		var v Group
+		v, err = readGroup("g", payload)
+		b = appendGroup(nil, v.DisplayName, v.Members)
+	case roleAssignmentSection, groupDenialSection:
+		var v RoleAssignment
+		v, err = readRoleAssignment(section(sec), "a", payload)
+		b = appendRoleAssignment(nil, &v)
+	case grantsSection:
+		var v grantsRecord
+		v, err = readGrants(payload)
+		b = appendGrants(nil, &v)
+	case roleUseSection:
+		var v uint64
+		v, err = readCount(payload)
+		b = appendCount(nil, v)
+	}
+	return string(b), err == nil
+}
+
+// PayloadsOf returns the payloads of all records of the data, by section.
+func PayloadsOf(d *Data) (map[int][]string, error) {
+	c, err := canonicalize(d)
+	if err != nil {
+		return nil, err
+	}
+	all := map[int][]string{}
+	for sec := range sectionCount {
+		err := c.each(sec, func(_, payload []byte) error {
+			all[int(sec)] = append(all[int(sec)], string(payload))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// GrantsKey is the key under which what a principal holds is stored.
+func GrantsKey(tenant string, p authz.Principal) string { return string(grantsKey(nil, tenant, p)) }
+
+// A Stamp is a stamp, for the model test.
+type Stamp struct{ Generation, Tenant, Revision uint64 }
+
+// Usable is the function by which the store decides whether a cached view may be used.
+func (v Stamp) Usable(p Stamp, proven uint64, slots []uint16, slot func(uint16) uint64) bool {
+	return stamp{v.Generation, v.Tenant, v.Revision}.usable(stamp{p.Generation, p.Tenant, p.Revision}, proven, slots, slot)
+}
+
+// Dir is the data directory.
+func (s *Store) Dir() string { return s.dir.path }

@@ -1,0 +1,86 @@
+package source_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pathgrant/pathgrant/internal/bundle"
+	"github.com/pathgrant/pathgrant/internal/roles"
+	"github.com/pathgrant/pathgrant/internal/snapshot"
+	"github.com/pathgrant/pathgrant/internal/source"
+)
+
+const canonical = `apiVersion: pathgrant/v1
+tenants:
+  - id: t1
+    directoryComplete: true
+    environmentGroups:
+      - {id: g1, environments: [e1, e2]}
+    environments:
+      - {id: e2, dataverse: true}
+      - {id: e3}
+    businessUnits:
+      - {id: b1, environment: e3}
+      - {id: b2, environment: e3, parent: b1}
+    principals:
+      - {principalType: User, principalObjectId: u9, disabled: true, displayName: Nine, mail: u9@example.com}
+      - {principalType: Team, principalObjectId: team1, displayName: "The team"}
+    groups:
+      - {id: grp1, displayName: Makers, members: [{principalType: User, principalObjectId: u1}, {principalType: Group, principalObjectId: grp2}]}
+      - {id: grp3, members: []}
+    roleDefinitions:
+      - {roleDefinitionId: r1, roleDefinitionName: Custom, description: "For a test.", permissions: ["PowerApps.*"], permissionsExceptions: ["*.Read"], assignableScopes: ["/tenants/{0}"], restrictedScopes: ["/tenants/{0}/environments/{1}/powerapps/{2}"]}
+    roleAssignments:
+      - {roleAssignmentId: a1, principalType: User, principalObjectId: u1, roleDefinitionId: 0cb07c69-1631-4725-ab35-e59e001c51ea, scope: /tenants/t1, expiresOn: 2027-01-01T00:00:00Z, createdOn: 2026-01-01T00:00:00Z, createdByPrincipalType: User, createdByPrincipalObjectId: u2}
+      - {roleAssignmentId: a3, principalType: DirectoryRole, principalObjectId: d1, roleDefinitionId: r1, scope: /tenants/t1/environmentGroups/g1, effect: FORBID}
+      - {roleAssignmentId: a2, principalType: Group, principalObjectId: grp1, roleDefinitionId: r1, scope: /tenants/t1/environments/e3/businessUnits/b2, effect: DENY}
+  - id: t2
+...
+`
+
+// What is imported comes out of the store as it went in, byte for byte.
+func TestABundleComesOutOfTheStoreAsItWentIn(t *testing.T) {
+	v := vocabulary(t)
+	store, err := snapshot.Open(t.Context(), snapshot.Options{Dir: t.TempDir(), Vocabulary: v, ShippedRoles: roles.Shipped()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	path := filepath.Join(t.TempDir(), "bundle.yaml")
+	if err := os.WriteFile(path, []byte(canonical), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := source.NewFile(source.FileOptions{Path: path, Bundle: bundle.Options{Vocabulary: v}, Store: store})
+	file.Poll(t.Context())
+	state := file.State()
+	if !state.Healthy || store.Current() == nil || state.Revision != store.Current().Revision() {
+		t.Fatalf("got %+v", state)
+	}
+	held, err := store.Export(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := bundle.Write(&out, held, bundle.YAML); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(canonical, out.String()); diff != "" {
+		t.Errorf("(-went in +came out):\n%s", diff)
+	}
+
+	if err := os.WriteFile(path, []byte(canonical[:len(canonical)-len("...\n")]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file.Poll(t.Context())
+	if got := file.State(); got.Healthy || store.Current().Revision() != state.Revision {
+		t.Errorf("half a file: %+v at revision %v", got, store.Current().Revision())
+	}
+}
