@@ -56,6 +56,7 @@ which is followed.`,
 // until ctx ends or one of them fails.
 func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error) {
 	log := newLog(stderr, cfg)
+	log.InfoContext(ctx, "starting", "version", buildVersion(), "data", cfg.Data, "bundle", cfg.Bundle)
 	limit := int64(cfg.MemoryLimit)
 	if limit >= 0 {
 		if _, _, err := ops.LimitMemory(limit); err != nil {
@@ -201,7 +202,6 @@ func (p *parts) listen(ctx context.Context) (grpc, operator []net.Listener, err 
 		names = append(names, l.Addr().Network()+"://"+l.Addr().String())
 	}
 	p.listening.Store(&names)
-	p.log.InfoContext(ctx, "listening", "addresses", names, "version", buildVersion())
 	return grpc, operator, nil
 }
 

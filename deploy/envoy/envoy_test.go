@@ -321,6 +321,7 @@ func TestShadowModeRefusesNothingAndSaysWhatItWouldHaveDone(t *testing.T) {
 		t.Errorf("a client's identity header reached the upstream: %q", got)
 	}
 	w.eventually("the access log says what would have been refused", func() error {
+		w.want("reader", "DELETE", "/powerapps/environments/e1/apps/a7", 200)
 		log := w.envoy.Log()
 		for _, part := range []string{`"reason":"NO_ASSIGNMENT"`, `"permission":"PowerApps.Apps.Delete"`, `DENIED`} {
 			if !strings.Contains(log, part) {

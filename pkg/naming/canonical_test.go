@@ -145,7 +145,7 @@ func TestAPathGetsOneSpelling(t *testing.T) {
 // Identifiers in files and in paths meet: what a path was given, a file is given too.
 func TestIdentifiersOfPathsAndFilesHaveOneSpelling(t *testing.T) {
 	for _, id := range []string{
-		"e1", "E1", "user%40contoso.com", "a%20b", "gr%c3%bcn", `a"b`, "%7bx%7D", "B5E65502-F2E4-ECC7-8E66-DF670E46B100",
+		"e1", "E1", "user%40contoso.com", "a%20b", "gr%c3%bcn", `a"b`, "%7bx%7D", "B5E65502-F2E4-ECC7-8E66-DF670E46B100", "%42%35E65502-F2E4-ECC7-8E66-DF670E46B100",
 		"Default-B5E65502-F2E4-ECC7-8E66-DF670E46B100", "...", "!$&'()*+,:=@",
 	} {
 		for _, fold := range []bool{false, true} {
