@@ -84,6 +84,7 @@ func New(o Options) *Gate {
 type scratch struct {
 	resolution  naming.Resolution
 	permissions []authz.PermissionID
+	missing     []authz.PermissionID
 	named       []authz.NamedScope
 	all         []authz.Scope   // the chains, one after the other
 	ends        []int           // where each chain ends in all
@@ -238,7 +239,8 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 	decision := authz.Decide(view.Grants, question, now.Unix())
 	a.Reason, a.Assignment = decision.Reason, decision.Grant
 	if !decision.Allowed() {
-		for _, id := range authz.Missing(view.Grants, question, now.Unix()) {
+		s.missing = authz.AppendMissing(s.missing[:0], view.Grants, question, now.Unix())
+		for _, id := range s.missing {
 			a.Missing = append(a.Missing, vocabulary.Name(id))
 		}
 		return

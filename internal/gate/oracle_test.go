@@ -17,11 +17,8 @@ import (
 	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
-// How much is compared in every run of the tests: 200,000 decisions in all.
-const (
-	oracleWorlds    = 200
-	oracleQuestions = 500
-)
+// oracleQuestions is how many questions are asked of each world.
+const oracleQuestions = 500
 
 // The whole way of a direct question, through a real store with its file, and the oracle
 // give the same answers, with a cache that holds everything and with one that holds next

@@ -2,6 +2,9 @@ package snapshot
 
 import (
 	"context"
+	"errors"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
@@ -143,3 +146,20 @@ func (v Stamp) Usable(p Stamp, proven uint64, slots []uint16, slot func(uint16) 
 
 // Dir is the data directory.
 func (s *Store) Dir() string { return s.dir.path }
+
+// RaiseSchema makes a file look as if a newer release had written it.
+func RaiseSchema(path string) error {
+	f, err := openFile(context.Background(), path, "snapshot-1.db", false)
+	if err != nil {
+		return err
+	}
+	err = f.update(func(tx *bolt.Tx) error {
+		st, err := stateOf(tx)
+		if err != nil {
+			return err
+		}
+		st.schema++
+		return putState(tx, &st)
+	})
+	return errors.Join(err, f.close())
+}

@@ -382,7 +382,8 @@ func (s *Store) Close() error {
 
 	s.stopVerify()
 	<-s.verifying
-	s.writer <- struct{}{} // wait for a change that is under way; the token is kept
+	s.writer <- struct{}{} // wait for a change that is under way
+	defer s.unlock()
 	s.closeRetired()
 	var errs []error
 	if snap != nil {

@@ -136,17 +136,16 @@ func anyTakes(g *Grants, permission PermissionID, chain []Scope, now int64) bool
 	return false
 }
 
-// Missing returns, in the order of the request, the permissions that are not allowed at
-// every scope. It is for refusals; unlike [Decide] it allocates.
-func Missing(g *Grants, r Request, now int64) []PermissionID {
-	var missing []PermissionID
+// AppendMissing appends to dst, in the order of the request, the permissions that are not
+// allowed at every scope. It is for refusals, and allocates only where dst is too small.
+func AppendMissing(dst []PermissionID, g *Grants, r Request, now int64) []PermissionID {
 	for _, permission := range r.Permissions {
 		for _, chain := range r.Chains {
 			if d := decidePair(g, &r, permission, chain, now); !d.Allowed() {
-				missing = append(missing, permission)
+				dst = append(dst, permission)
 				break
 			}
 		}
 	}
-	return missing
+	return dst
 }

@@ -140,7 +140,7 @@ func ExampleMissing() {
 	}
 	grants := authz.NewGrants([]authz.Grant{{AssignmentID: "a1", Role: reader, Scope: "/tenants/acme", Effect: authz.AssignAllow}})
 	request := authz.Request{Permissions: []authz.PermissionID{0, 1, 2}, Chains: [][]authz.Scope{{"/tenants/acme"}}}
-	for _, id := range authz.Missing(grants, request, 0) {
+	for _, id := range authz.AppendMissing(nil, grants, request, 0) {
 		fmt.Println(vocabulary.Name(id))
 	}
 	// Output:
