@@ -19,18 +19,19 @@ func eachLine(r io.Reader, f func(line []byte) error) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, tooLong, err := readLine(in)
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return fmt.Errorf("read input: %w", err)
 		}
-		if len(line) > 0 || tooLong || err == nil {
-			if tooLong {
-				line = nil
-			}
-			if ferr := f(line); ferr != nil {
-				return ferr
+		if tooLong {
+			line = nil
+		}
+		if !last || tooLong || len(line) > 0 {
+			if err := f(line); err != nil {
+				return err
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

@@ -179,13 +179,17 @@ func (s *show) awaitChecks(ctx context.Context) error {
 func (s *show) until(ctx context.Context, limit time.Duration, r request, done func(outcome) bool) (got outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	late := pgtest.Poll(ctx, func() error {
-		if got, err = s.send(ctx, r); err != nil || done(got) {
-			return nil
+	err = pgtest.Poll(ctx, func() error {
+		var err error
+		if got, err = s.send(ctx, r); err != nil {
+			return pgtest.Final(err)
 		}
-		return fmt.Errorf("still %d after %v", got.status, limit)
+		if !done(got) {
+			return fmt.Errorf("still %d after %v", got.status, limit)
+		}
+		return nil
 	})
-	return got, errors.Join(err, late)
+	return got, err
 }
 
 // without removes the one role assignment that contains the text.

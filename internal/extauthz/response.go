@@ -77,9 +77,6 @@ var overriding = []string{
 // overridingPrefixes catch the spellings of such headers that are not listed.
 var overridingPrefixes = []string{"x-original-", "x-rewrite-"}
 
-// metadataNamespace is where Envoy puts the response's dynamic metadata.
-const metadataNamespace = "envoy.filters.http.ext_authz"
-
 // encoder turns answers into responses. Its methods always set a status, because Envoy
 // reads a response without one as allow.
 type encoder struct {
@@ -274,6 +271,7 @@ func errorMessage(a *ask.Answer) string {
 		if a.Detail == "" {
 			return "Authorization denied: the request maps to no permission"
 		}
+	default: // the detail says it
 	}
 	if a.Detail != "" {
 		return "Authorization denied: " + a.Detail
@@ -323,7 +321,8 @@ func errorBody(status int, inner innerError, a *ask.Answer) string {
 	return string(body)
 }
 
-// dynamicMetadata is for the proxy's access log and for filters behind this one.
+// dynamicMetadata is for the proxy's access log and for filters behind this one; Envoy
+// puts it under envoy.filters.http.ext_authz.
 func dynamicMetadata(a *ask.Answer) *structpb.Struct {
 	fields := map[string]*structpb.Value{
 		"reason":      structpb.NewStringValue(a.Reason.String()),

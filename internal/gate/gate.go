@@ -61,7 +61,7 @@ type Gate struct {
 	Options
 	process   uint64 // the first half of every decision's identifier
 	decisions atomic.Uint64
-	scratch   sync.Pool // *scratch
+	scratches sync.Pool // *scratch
 	isRead    authz.Set // the permissions whose action is Read
 }
 
@@ -74,7 +74,6 @@ func New(o Options) *Gate {
 	g := &Gate{
 		Options: o,
 		process: binary.BigEndian.Uint64(random[:]),
-		scratch: sync.Pool{New: func() any { return new(scratch) }},
 	}
 	g.isRead = o.Catalogues.Vocabulary().Select(func(p authz.Permission) bool { return p.Action() == "Read" })
 	return g
@@ -91,13 +90,20 @@ type scratch struct {
 	chains      [][]authz.Scope // slices of all
 }
 
+func (g *Gate) borrow() *scratch {
+	if s, ok := g.scratches.Get().(*scratch); ok {
+		return s
+	}
+	return new(scratch)
+}
+
 // Decide answers r in a, which it resets first.
 func (g *Gate) Decide(ctx context.Context, r *ask.Request, a *ask.Answer) {
 	start := time.Now()
 	a.Reset()
-	s := g.scratch.Get().(*scratch)
+	s := g.borrow()
 	g.decideContained(ctx, r, a, s)
-	g.scratch.Put(s)
+	g.scratches.Put(s)
 	a.DecisionID = ask.DecisionID{Process: g.process, Number: g.decisions.Add(1)}
 	if g.Recorder != nil {
 		g.Recorder.Record(r, a, time.Since(start))
@@ -113,8 +119,8 @@ var errMoving = errors.New("the snapshot changed too often to answer the batch f
 // between makes it start anew; only the last round is recorded.
 func (g *Gate) DecideBatch(ctx context.Context, r []ask.Request, a []ask.Answer) error {
 	start := time.Now()
-	s := g.scratch.Get().(*scratch)
-	defer g.scratch.Put(s)
+	s := g.borrow()
+	defer g.scratches.Put(s)
 	for range batchTries {
 		for i := range r {
 			a[i].Reset()
@@ -154,8 +160,8 @@ func oneRevision(a []ask.Answer) bool {
 // tenant given.
 func (g *Gate) Map(r *ask.Request, tenant string, a *ask.Answer) {
 	a.Reset()
-	s := g.scratch.Get().(*scratch)
-	defer g.scratch.Put(s)
+	s := g.borrow()
+	defer g.scratches.Put(s)
 	if !g.mapRequest(r, a, s) {
 		return
 	}
@@ -284,8 +290,7 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 		Header: r.Header, ContextExtension: r.ContextExtension,
 	}, &s.resolution)
 	a.Reason, a.DecidedBy, a.Rule, a.Detail = s.resolution.Reason, s.resolution.DecidedBy, s.resolution.Rule, s.resolution.Detail
-	switch a.Reason {
-	case authz.BadRequest, authz.Public:
+	if a.Reason == authz.BadRequest || a.Reason == authz.Public {
 		return false
 	}
 	s.permissions = append(s.permissions, s.resolution.Permissions...)

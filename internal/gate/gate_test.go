@@ -430,7 +430,10 @@ func TestABatchIsAnsweredFromOneRevision(t *testing.T) {
 // A recorder that panics is a fault like any other: the answer denies.
 func TestAPanicIsAnAnswer(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, policy, func(o *gate.Options) { o.ProvenAt = func(string) time.Time { panic("provoked") }; o.MaxStalenessReads = 1 })
+	f := newFixture(t, policy, func(o *gate.Options) {
+		o.ProvenAt = func(string) time.Time { panic("provoked") }
+		o.MaxStalenessReads = 1
+	})
 	var a ask.Answer
 	f.gate.Decide(t.Context(), request("GET", "/powerapps/apps", user(t, "ada")), &a)
 	if a.Reason != authz.Internal || a.Allowed() {

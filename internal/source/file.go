@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -64,6 +65,7 @@ type File struct {
 	options FileOptions
 	log     *slog.Logger
 	now     func() time.Time
+	open    func(path string) (fs.File, error)
 
 	// Of Run alone:
 	looked   look
@@ -86,7 +88,7 @@ type look struct {
 
 // NewFile returns a source that does nothing until [File.Run].
 func NewFile(o FileOptions) *File {
-	f := &File{options: o, log: o.Log, now: o.Now}
+	f := &File{options: o, log: o.Log, now: o.Now, open: openFile}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
 	}
@@ -138,7 +140,7 @@ func (f *File) poll(ctx context.Context) {
 		f.unchanged(start)
 		return
 	}
-	content, seen, err := read(f.options.Path)
+	content, seen, err := f.read()
 	if errors.Is(err, errUnstable) {
 		if f.unstable++; f.unstable < unstableReads {
 			return

@@ -441,6 +441,37 @@ func TestTheEndOfTheProcessIsNoProblem(t *testing.T) {
 	}
 }
 
+func TestAFileThatChangesWhileItIsReadIsReadLater(t *testing.T) {
+	w := newWorld(t)
+	w.write(bundleOf("t1"))
+	w.file.WhileReading(func() { w.write(bundleOf("t1", "t2")) }) // what was read is a whole bundle, but not the newest
+	if got := w.poll(tick); got.Errors != 0 {
+		t.Errorf("a writer at work is no problem: %+v", got)
+	}
+	w.wantApplied()
+	w.file.WhileReading(func() {})
+	w.poll(tick)
+	w.wantApplied("t1 t2")
+
+	tenants := []string{"t"}
+	w.file.WhileReading(func() {
+		tenants = append(tenants, fmt.Sprintf("t%d", len(tenants)))
+		w.write(bundleOf(tenants...))
+	})
+	w.write(bundleOf(tenants...))
+	for range 3 {
+		if got := w.poll(tick); !got.Healthy || got.LastProof != at(2*tick) {
+			t.Errorf("got %+v", got)
+		}
+	}
+	if got := w.poll(tick); got.Err != w.path+": the file changes while it is read" {
+		t.Errorf("a file that never rests: %+v", got)
+	}
+	w.file.WhileReading(func() {})
+	w.poll(tick)
+	w.wantApplied("t1 t2", "t t1 t2 t3 t4")
+}
+
 // A writer that rewrites the file in place, in pieces, never gets half a bundle applied,
 // nor one made of two.
 func TestOnlyWholeBundlesAreApplied(t *testing.T) {

@@ -45,10 +45,14 @@ func (p print) settledAt(now time.Time) bool {
 	return now.Sub(p.info.ModTime()) >= settleTime
 }
 
+// openFile opens the file to be read.
+func openFile(path string) (fs.File, error) { return os.Open(path) }
+
 // read returns the content of the file with its print, which was the same before and
 // after.
-func read(path string) (content []byte, seen print, err error) {
-	file, err := os.Open(path)
+func (f *File) read() (content []byte, seen print, err error) {
+	path := f.options.Path
+	file, err := f.open(path)
 	if err != nil {
 		return nil, print{}, fmt.Errorf("read the bundle: %w", err)
 	}

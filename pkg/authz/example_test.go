@@ -129,7 +129,7 @@ func ExampleHierarchy_Chain() {
 }
 
 // Missing names what a refusal should name.
-func ExampleMissing() {
+func ExampleAppendMissing() {
 	vocabulary, err := authz.NewVocabulary([]authz.Permission{"Flow.Flows.Create", "Flow.Flows.Read", "Flow.Flows.Update"}, nil)
 	if err != nil {
 		log.Fatal(err)

@@ -143,8 +143,9 @@ func (h *Hierarchy) AppendChain(dst []Scope, named NamedScope, scratch *[]byte) 
 		return h.appendUnknown(dst, named)
 	case EnvironmentScope, ResourceScope, BusinessUnitScope:
 		return h.appendBelowEnvironment(dst, named, scratch)
+	default:
+		return dst, false
 	}
-	return dst, false
 }
 
 func (h *Hierarchy) appendBelowEnvironment(dst []Scope, named NamedScope, scratch *[]byte) ([]Scope, bool) {
@@ -158,11 +159,11 @@ func (h *Hierarchy) appendBelowEnvironment(dst []Scope, named NamedScope, scratc
 	if !ok {
 		return h.appendUnknown(dst, named)
 	}
-	switch named.Kind {
-	case BusinessUnitScope:
+	if named.Kind == BusinessUnitScope {
 		chain, ok = h.units[unitKey{named.Environment, named.ID}]
 		return append(dst, chain...), ok
-	case ResourceScope:
+	}
+	if named.Kind == ResourceScope {
 		start := len(*scratch)
 		*scratch = named.AppendText(*scratch, h.tenant)
 		text := (*scratch)[start:]

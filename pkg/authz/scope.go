@@ -71,6 +71,7 @@ func (n NamedScope) AppendText(dst []byte, tenant string) []byte {
 	case ResourceScope:
 		dst = append(append(dst, '/'), n.Type...)
 		dst = append(append(dst, '/'), n.ID...)
+	default: // the environment, or the tenant, is all there is
 	}
 	return dst
 }
