@@ -224,9 +224,7 @@ func (x *explorer) truth(rev uint64) [3]uint64 {
 	return w.file
 }
 
-// The reader that decides begins over: a second decision by the same reader finds what
-// the first one left in the cache. Two readers with one decision each, and a third and
-// fourth by them after a restart of their steps, are more than the store needs.
+// The plans that are not the store's show that the explorer sees what there is to see.
 func TestNoInterleavingMixesOrGoesBack(t *testing.T) {
 	for _, p := range plans() {
 		t.Run(p.name, func(t *testing.T) {

@@ -79,6 +79,17 @@ func (n NamedScope) AppendText(dst []byte, tenant string) []byte {
 // In returns the scope's text in the tenant.
 func (n NamedScope) In(tenant string) Scope { return Scope(n.AppendText(nil, tenant)) }
 
+// isScopeWord tells whether a word stands for a kind of scope, in whatever case: taken for
+// a resource's type, a mistyped scope would be one that no request ever names.
+func isScopeWord(word string) bool {
+	for _, known := range []string{tenantsWord, groupsWord, environmentsWord, businessUnitsWord} {
+		if lowerASCII(word) == lowerASCII(known) {
+			return true
+		}
+	}
+	return false
+}
+
 // ParseScope reads a scope's text and gives it its one spelling. With foldCase, words
 // and identifiers are compared without case. It refuses every other form.
 func ParseScope(text string, foldCase bool) (tenant string, named NamedScope, err error) {
@@ -126,7 +137,7 @@ func ParseScope(text string, foldCase bool) (tenant string, named NamedScope, er
 		named.Kind = BusinessUnitScope
 		return ids[0], named, nil
 	}
-	if !isWord(segments[4]) {
+	if !isWord(segments[4]) || isScopeWord(segments[4]) {
 		return bad(fmt.Sprintf("%q is not a resource's type", segments[4]))
 	}
 	named.Kind, named.Type = ResourceScope, segments[4]

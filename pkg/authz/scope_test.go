@@ -55,6 +55,8 @@ func TestParseScopeRefusesEveryOtherForm(t *testing.T) {
 	for _, text := range []string{
 		"", "/", "//", "tenants/t", "/tenants", "/tenants/", "/tenants//", "/tenants/t/", " /tenants/t",
 		"/Tenants/t", "/tenants/t/Environments/e", "/tenants/t/environmentgroups/g",
+		"/tenants/t/environments/e/environmentGroups/g", "/tenants/t/environments/e/environments/f",
+		"/tenants/t/environments/e/businessunits/b", "/tenants/t/environments/e/tenants/u",
 		"/tenants/t/environments", "/tenants/t/environments/", "/tenants/t//e", "/tenants/t/powerapps/a",
 		"/environments/e", "/tenants/t/environmentGroups/g/environments/e", "/tenants/t/environments/e/powerapps",
 		"/tenants/t/environments/e/powerapps/", "/tenants/t/environments/e/powerapps/a/b/c", "/tenants/t/environments/e/power apps/a",

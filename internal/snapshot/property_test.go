@@ -1,0 +1,285 @@
+package snapshot_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/pathgrant/pathgrant/internal/snapshot"
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// Few names, so that histories come back to the same things.
+var (
+	someUsers  = []string{"u1", "u2", "u3"}
+	someGroups = []string{"g1", "g2", "g3"}
+	someScopes = []string{"", "/environments/e1", "/environments/e2", "/environmentGroups/eg1", "/environments/e1/apps/a"}
+)
+
+func drawPrincipal(t *rapid.T) authz.Principal {
+	switch rapid.IntRange(0, 3).Draw(t, "principal type") {
+	case 0:
+		return user(rapid.SampledFrom(someUsers).Draw(t, "user"))
+	case 1:
+		return app(rapid.SampledFrom(someUsers).Draw(t, "app"))
+	case 2:
+		return group(rapid.SampledFrom(someGroups).Draw(t, "group"))
+	}
+	return directoryRole("d1")
+}
+
+func drawTenant(t *rapid.T, id string) snapshot.Tenant {
+	x := snapshot.Tenant{
+		ID: id, DirectoryComplete: rapid.Bool().Draw(t, "complete"),
+		EnvironmentGroups: []authz.EnvironmentGroup{{ID: "eg1"}},
+		Environments:      []snapshot.Environment{{ID: "e1"}, {ID: "e2", Dataverse: rapid.Bool().Draw(t, "dataverse")}},
+	}
+	if rapid.Bool().Draw(t, "grouped") {
+		x.EnvironmentGroups[0].Environments = []string{"e1"}
+	}
+	role := authz.RoleDefinition{ID: "r1", Name: "Custom", Permissions: []string{"PowerApps.*"}}
+	if rapid.Bool().Draw(t, "narrow") {
+		role.PermissionsExceptions = []string{"*.Delete"}
+	}
+	x.RoleDefinitions = []authz.RoleDefinition{role}
+	for _, id := range someUsers {
+		for _, p := range []authz.Principal{user(id), app(id)} {
+			if rapid.IntRange(0, 3).Draw(t, "listed") == 0 {
+				x.Principals = append(x.Principals, snapshot.Principal{Principal: p, Disabled: rapid.Bool().Draw(t, "disabled")})
+			}
+		}
+	}
+	for _, id := range someGroups {
+		if rapid.Bool().Draw(t, "group") {
+			g := snapshot.Group{ID: id}
+			for range rapid.IntRange(0, 3).Draw(t, "members") {
+				if p := drawPrincipal(t); p.Type != authz.DirectoryRole {
+					g.Members = append(g.Members, p)
+				}
+			}
+			x.Groups = append(x.Groups, g)
+		}
+	}
+	for i := range 8 {
+		if rapid.Bool().Draw(t, "assigned") {
+			x.RoleAssignments = append(x.RoleAssignments, snapshot.RoleAssignment{
+				ID: fmt.Sprintf("a%d", i), Principal: drawPrincipal(t),
+				RoleDefinitionID: rapid.SampledFrom([]string{readerRole, contributorRole, "r1"}).Draw(t, "role"),
+				Scope:            authz.Scope("/tenants/" + id + rapid.SampledFrom(someScopes).Draw(t, "scope")),
+				Effect:           rapid.SampledFrom([]authz.AssignmentEffect{authz.AssignAllow, authz.AssignDeny, authz.AssignForbid}).Draw(t, "effect"),
+				Expires:          int64(rapid.IntRange(0, 2).Draw(t, "expires")),
+			})
+		}
+	}
+	return x
+}
+
+func drawData(t *rapid.T) *snapshot.Data {
+	d := &snapshot.Data{}
+	for _, id := range []string{"t1", "t22"} {
+		if rapid.IntRange(0, 4).Draw(t, "tenant") > 0 {
+			d.Tenants = append(d.Tenants, drawTenant(t, id))
+		}
+	}
+	return d
+}
+
+// oracle says what a subject holds by looking at the data alone.
+func oracle(d *snapshot.Data, of *authz.Subject) string {
+	i := slices.IndexFunc(d.Tenants, func(x snapshot.Tenant) bool { return x.ID == of.Tenant() })
+	if i < 0 {
+		return ""
+	}
+	x := &d.Tenants[i]
+	same := func(a, b authz.Principal) bool {
+		people := func(t authz.PrincipalType) bool { return t == authz.User || t == authz.ApplicationUser }
+		return a.ID == b.ID && (a.Type == b.Type || people(a.Type) && people(b.Type))
+	}
+	all := []authz.Principal{of.Principal()}
+	for _, id := range of.Groups() {
+		all = append(all, group(id))
+	}
+	for _, id := range of.DirectoryRoles() {
+		all = append(all, directoryRole(id))
+	}
+	for grown := true; grown; {
+		grown = false
+		for _, g := range x.Groups {
+			in := slices.ContainsFunc(g.Members, func(m authz.Principal) bool {
+				return slices.ContainsFunc(all, func(p authz.Principal) bool { return same(m, p) })
+			})
+			if in && !slices.Contains(all, group(g.ID)) {
+				all, grown = append(all, group(g.ID)), true
+			}
+		}
+	}
+	var held []string
+	for _, a := range x.RoleAssignments {
+		if slices.ContainsFunc(all, func(p authz.Principal) bool { return same(a.Principal, p) }) {
+			held = append(held, fmt.Sprint(a.ID, a.Principal, a.RoleDefinitionID, a.Scope, a.Effect, a.Expires))
+		}
+	}
+	slices.Sort(held)
+	for _, p := range x.Principals {
+		if p.Disabled && same(p.Principal, of.Principal()) {
+			return "disabled " + strings.Join(held, "; ")
+		}
+	}
+	return strings.Join(held, "; ")
+}
+
+func full(view *snapshot.View) string {
+	var held []string
+	for _, g := range view.Grants.All() {
+		held = append(held, fmt.Sprint(g.AssignmentID, g.Principal, g.Role.ID(), g.Scope, g.Effect, g.Expires))
+	}
+	slices.Sort(held)
+	if view.Disabled {
+		return "disabled " + strings.Join(held, "; ")
+	}
+	return strings.Join(held, "; ")
+}
+
+func subjects(t testing.TB) []*authz.Subject {
+	var all []*authz.Subject
+	for _, tenant := range []string{"t1", "t22"} {
+		for _, id := range someUsers {
+			all = append(all,
+				subject(t, authz.SubjectSpec{Tenant: tenant, Principal: user(id)}),
+				subject(t, authz.SubjectSpec{Tenant: tenant, Principal: app(id), Groups: []string{"g1"}, DirectoryRoles: []string{"d1"}}))
+		}
+	}
+	return all
+}
+
+// Whatever changes follow each other, the file holds what it would hold if it were
+// written anew, and everybody holds what the data says, from the file and from the cache.
+func TestChangesAddUpToTheData(t *testing.T) {
+	who := subjects(t)
+	rapid.Check(t, func(t *rapid.T) {
+		o := options(rapidDir(t))
+		s, err := snapshot.OpenLimits(t.Context(), o, 1_000_000, rapid.SampledFrom([]uint64{50_000, 50_000, 8}).Draw(t, "rebuild above"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		s.SetShadowEvery(2)
+		last := authz.Revision{}
+		for range rapid.IntRange(1, 6).Draw(t, "changes") {
+			d := drawData(t)
+			r, err := s.Replace(t.Context(), d, snapshot.Change{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Compare(last) < 0 {
+				t.Fatalf("revision %v after %v", r, last)
+			}
+			last = r
+			want, err := snapshot.SumOf(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.HeldSum(); got != want {
+				t.Fatalf("the sum kept up to date is %x, that of the data %x", got, want)
+			}
+			for range 2 {
+				for _, of := range who {
+					snap, view, err := s.View(t.Context(), of)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got, want := full(view), oracle(d, of); got != want || snap.Revision() != r {
+						t.Fatalf("%v of %s holds %q at %v, want %q at %v", of.Principal(), of.Tenant(), got, snap.Revision(), want, r)
+					}
+				}
+				s.WaitCache()
+			}
+			if s.Stats().Alarms != 0 {
+				t.Fatal("a cached view differed")
+			}
+		}
+		before, err := s.Export(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = snapshot.Open(t.Context(), o); err != nil { // which verifies all of it
+			t.Fatal(err)
+		}
+		if s.Current() == nil || s.Current().Revision() != last {
+			t.Fatalf("after a restart: %+v, want %v", s.Stats(), last)
+		}
+		after, err := s.Export(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, after, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// rapidDir is a directory that is removed at the end of one run of a property.
+func rapidDir(t *rapid.T) string {
+	dir, err := os.MkdirTemp("", "snapshot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// Many read while one writes; nobody may see a mixture, nor anything older than what was
+// published when it asked.
+func TestReadersBesideAWriter(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	s.SetShadowEvery(16)
+	replace(t, s, version(1))
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	// The revision's number is the version's.
+	for _, id := range []string{"ver", "ver2"} {
+		who, prefix := caller(t, user(id)), map[string]string{"ver": "v", "ver2": "w"}[id]
+		for range 2 {
+			readers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					floor := s.Current().Revision()
+					snap, view, err := s.View(t.Context(), who)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if snap.Revision().Compare(floor) < 0 {
+						t.Errorf("revision %v after %v", snap.Revision(), floor)
+					}
+					if got, want := describe(view), fmt.Sprint(prefix, snap.Revision().Number); got != want {
+						t.Errorf("%s at revision %d", got, snap.Revision().Number)
+						return
+					}
+				}
+			})
+		}
+	}
+	for n := 2; n <= 200; n++ {
+		replace(t, s, version(n))
+	}
+	close(stop)
+	readers.Wait()
+	if st := s.Stats(); st.Alarms != 0 || st.Hits == 0 {
+		t.Errorf("%+v", st)
+	}
+}
