@@ -159,7 +159,7 @@ type request struct {
 	reason string // GRANTED, or why it must be refused
 }
 
-// question is one of the things that somebody can ask for.
+// questions are what somebody can ask for in an environment.
 var questions = []struct {
 	method  string
 	changes bool

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -448,5 +449,34 @@ func TestAFileTooLargeIsRefusedUnread(t *testing.T) {
 	_, err := bundle.Parse("b.yaml", make([]byte, bundle.MaxSize+1), options(t))
 	if err == nil || !strings.Contains(err.Error(), "512 MiB") {
 		t.Errorf("got the error %v", err)
+	}
+}
+
+// What a bundle may leave out: where a role may be assigned (anywhere), a parent unit's
+// own entry (it is then a root), an environment that its group lists.
+func TestWhatABundleMayLeaveOut(t *testing.T) {
+	t.Parallel()
+	data, err := bundle.Parse("short.yaml", []byte(`apiVersion: pathgrant/v1
+tenants:
+  - id: t1
+    environmentGroups: [{id: g1, environments: [e1]}]
+    environments: [{id: e3, dataverse: true}]
+    businessUnits: [{id: b1, environment: e3, parent: b0}]
+    roleDefinitions:
+      - {roleDefinitionId: r1, roleDefinitionName: Flow Operator, permissions: ["PowerAutomate.Flows.*", "Nothing.Yet.*"]}
+    roleAssignments:
+      - {principalType: User, principalObjectId: u1, roleDefinitionName: flow-operator, scope: /tenants/t1/environments/e3/businessUnits/b0}
+...
+`), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := data.Tenants[0]
+	if got := tenant.RoleDefinitions[0].AssignableScopes; !slices.Equal(got, []string{"/tenants/{0}"}) {
+		t.Errorf("assignable scopes %q, want the tenant", got)
+	}
+	want := []authz.BusinessUnit{{ID: "b1", Environment: "e3", Parent: "b0"}, {ID: "b0", Environment: "e3"}}
+	if !slices.Equal(tenant.BusinessUnits, want) {
+		t.Errorf("business units %v, want %v", tenant.BusinessUnits, want)
 	}
 }

@@ -23,9 +23,9 @@ var (
 	groupRecord            = record{keys: []string{"id", "members", "displayName"}, required: 2}
 	memberRecord           = record{keys: []string{"principalType", "principalObjectId"}, required: 2}
 	roleDefinitionRecord   = record{keys: []string{
-		"roleDefinitionId", "roleDefinitionName", "permissions", "assignableScopes",
-		"description", "permissionsExceptions", "restrictedScopes",
-	}, required: 4}
+		"roleDefinitionId", "roleDefinitionName", "permissions",
+		"assignableScopes", "description", "permissionsExceptions", "restrictedScopes",
+	}, required: 3}
 	roleAssignmentRecord = record{keys: []string{
 		"principalType", "principalObjectId", "scope", "roleAssignmentId", "roleDefinitionId", "roleDefinitionName",
 		"effect", "expiresOn", "createdOn", "createdByPrincipalType", "createdByPrincipalObjectId",

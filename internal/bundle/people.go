@@ -29,10 +29,9 @@ func (t *tenantReader) readPrincipals(f *fields) {
 		}
 		// One object of the directory is a group or it is none.
 		other := authz.Principal{ID: key.ID}
-		switch key.Type {
-		case authz.User:
+		if key.Type == authz.User {
 			other.Type = authz.Group
-		case authz.Group:
+		} else if key.Type == authz.Group {
 			other.Type = authz.User
 		}
 		if first, both := lines[other]; both && other.Type != authz.NoPrincipal {

@@ -42,6 +42,9 @@ func (t *tenantReader) roleByName(name string) *customRole {
 	return t.roles.byName[key]
 }
 
+// anywhere is where a role that names no assignable scopes may be assigned.
+const anywhere = "/tenants/{0}"
+
 func (t *tenantReader) readRoleDefinitions(f *fields) {
 	f.list("roleDefinitions", func(v strictyaml.Value) {
 		f := roleDefinitionRecord.read(v)
@@ -63,7 +66,9 @@ func (t *tenantReader) readRoleDefinitions(f *fields) {
 		role.PermissionsExceptions = t.readPatterns(&f, "permissionsExceptions")
 		role.AssignableScopes = t.readTemplates(&f, "assignableScopes")
 		role.RestrictedScopes = t.readTemplates(&f, "restrictedScopes")
-		if at, ok := f.value("assignableScopes"); ok && at.IsList() && len(role.AssignableScopes) == 0 {
+		if at, ok := f.value("assignableScopes"); !ok {
+			role.AssignableScopes = []string{anywhere}
+		} else if at.IsList() && len(role.AssignableScopes) == 0 {
 			at.Problemf("want at least one scope at or below which the role may be assigned, such as /tenants/{0}")
 		}
 		if role.ID == "" || role.Name == "" || taken {
@@ -87,8 +92,7 @@ func isTaken(v strictyaml.Value, by *customRole, what string) bool {
 }
 
 // readPatterns reads permission patterns. Each is compiled on its own, so that a problem
-// has its place. One that covers nothing is a problem too: it is a slip of the pen, and
-// an exception or a denial that covers nothing takes nothing away.
+// has its place. A pattern with a star may cover nothing yet, as in published roles.
 func (t *tenantReader) readPatterns(f *fields, key string) []string {
 	var patterns []string
 	f.list(key, func(v strictyaml.Value) {
@@ -96,15 +100,11 @@ func (t *tenantReader) readPatterns(f *fields, key string) []string {
 		if pattern == "" {
 			return
 		}
-		role, err := t.vocabulary.Compile(authz.RoleDefinition{Permissions: []string{pattern}})
-		switch {
-		case err != nil:
+		if _, err := t.vocabulary.Compile(authz.RoleDefinition{Permissions: []string{pattern}}); err != nil {
 			v.Problemf("%s", strings.TrimPrefix(err.Error(), `role definition "": permissions: `))
-		case role.Size() == 0:
-			v.Problemf("pattern %q covers no permission that the catalogue knows", pattern)
-		default:
-			patterns = append(patterns, pattern)
+			return
 		}
+		patterns = append(patterns, pattern)
 	})
 	return patterns
 }

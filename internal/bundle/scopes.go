@@ -103,10 +103,14 @@ func (t *tenantReader) readBusinessUnits(f *fields) {
 		units[key] = u
 		order = append(order, u)
 	})
+	// A parent need not be listed: it is then a root, as a group of environments lists its
+	// environments.
 	for _, u := range order {
-		if u.Parent != "" && units[unitKey{u.Environment, u.Parent}] == nil {
-			u.parentAt.Problemf("environment %q lists no business unit %q: list it too; the root has no parent", u.Environment, u.Parent)
-			t.businessBad = true
+		key := unitKey{u.Environment, u.Parent}
+		if u.Parent != "" && units[key] == nil {
+			root := &unit{BusinessUnit: authz.BusinessUnit{ID: u.Parent, Environment: u.Environment}, index: len(order), parentAt: u.parentAt}
+			units[key] = root
+			order = append(order, root)
 		}
 	}
 	circles(len(order), func(i int) []int {

@@ -334,7 +334,7 @@ func validAssignments(t *rapid.T, tenant string, scopes []authz.NamedScope, role
 
 // shuffled returns the data in another order, which means the same.
 func shuffled(d *snapshot.Data, seed uint64) *snapshot.Data {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // an order to test with, no secret
+	r := rand.New(rand.NewPCG(seed, 1))
 	clone := &snapshot.Data{Tenants: slices.Clone(d.Tenants)}
 	mix(r, clone.Tenants)
 	for i := range clone.Tenants {

@@ -39,6 +39,9 @@ func startProcess(program string, args, env []string) (*process, error) {
 	return p, nil
 }
 
+// PID is the process's number.
+func (p *process) PID() int { return p.cmd.Process.Pid }
+
 // awaitReady polls a URL until it answers 200; it gives up when the process ends.
 func (p *process) awaitReady(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

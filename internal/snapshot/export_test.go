@@ -40,6 +40,7 @@ func (s *Store) PoisonCache(ctx context.Context, subject *authz.Subject, grants 
 	if err != nil {
 		return err
 	}
+	s.cache.ristretto.Wait() // of two Sets of a new key the first one wins
 	bad := &View{Grants: grants, key: v.key, stamp: v.stamp, slots: v.slots}
 	s.cache.ristretto.Set(subject.Digest(), bad, viewCost)
 	s.cache.ristretto.Wait()

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// verify compares a CheckResponse, with the gRPC prefix, with what must be answered:
+// GRANTED, or a reason to refuse. Only the fields by which a proxy tells the two apart are
+// read, because all of it is done beside the load.
+func verify(message []byte, want string) error {
+	const prefix = 5
+	if len(message) < prefix || message[0] != 0 || int(message[1])<<24|int(message[2])<<16|int(message[3])<<8|int(message[4]) != len(message)-prefix {
+		return errors.New("the answer is not one whole message")
+	}
+	var code uint64
+	var reason []byte
+	var hasStatus, refuses, allows bool
+	err := fields(message[prefix:], func(number protowire.Number, value []byte, _ uint64) error {
+		switch number {
+		case 1: // status
+			hasStatus = true
+			return fields(value, func(number protowire.Number, value []byte, varint uint64) error {
+				switch number {
+				case 1:
+					code = varint
+				case 2:
+					reason = value
+				}
+				return nil
+			})
+		case 2:
+			refuses = true
+		case 3:
+			allows = true
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !hasStatus:
+		return errors.New("the answer has no status, which means allow")
+	case want == granted && (code != uint64(codes.OK) || refuses || !allows),
+		want != granted && (code != uint64(codes.PermissionDenied) || !refuses || allows || string(reason) != want):
+		return fmt.Errorf("answered with code %d %q, want %s", code, reason, want)
+	}
+	return nil
+}
+
+// fields calls f with each field of a message.
+func fields(message []byte, f func(number protowire.Number, value []byte, varint uint64) error) error {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		message = message[n:]
+		var value []byte
+		var varint uint64
+		switch kind {
+		case protowire.BytesType:
+			value, n = protowire.ConsumeBytes(message)
+		case protowire.VarintType:
+			varint, n = protowire.ConsumeVarint(message)
+		default:
+			n = protowire.ConsumeFieldValue(number, kind, message)
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		message = message[n:]
+		if err := f(number, value, varint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
