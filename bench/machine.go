@@ -147,3 +147,13 @@ func cpuModel() string {
 	}
 	return runtime.GOARCH
 }
+
+// loadAverage says how much else the machine had to do.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}

@@ -51,6 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags.SetOutput(stderr)
 	pathgrant := flags.String("pathgrant", "../.bin/pathgrant", "the built command")
 	quick := flags.Bool("quick", false, "shorter rounds, for a first impression")
+	profiles := flags.String("profiles", "", "then write CPU profiles of Pathgrant into this directory")
 	stock := flags.String("serve-stock", "", "serve as the stock server on this unix socket (the harness starts itself so)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	peers, err := startPeers(ctx, filepath.Clean(*pathgrant), dir, issuer, world, cpus)
+	peers, err := startPeers(ctx, filepath.Clean(*pathgrant), dir, issuer, world, cpus, *profiles != "")
 	defer func() {
 		for _, peer := range peers {
 			err = errors.Join(err, peer.close())
@@ -95,8 +96,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s, %d CPUs, %s; %s.\n", runtime.Version(), runtime.NumCPU(), cpuModel(), cpus)
+	fmt.Fprintf(stdout, "%s, %d CPUs, %s; %s; load average before: %s.\n",
+		runtime.Version(), runtime.NumCPU(), cpuModel(), cpus, loadAverage())
 	fmt.Fprintf(stdout, "%d assignments, %d users, %d request bodies of %d bytes on average, %d to be refused; %d rounds of %v each.\n",
 		len(world.assignments), users, len(requests), averageSize(requests), refused(requests), p.rounds, p.round)
-	return measure(ctx, stdout, peers, requests, p)
+	if err := measure(ctx, stdout, peers, requests, p); err != nil || *profiles == "" {
+		return interrupted(ctx, err)
+	}
+	for _, peer := range peers {
+		if err := profile(ctx, stdout, peer, requests, *profiles); err != nil {
+			return interrupted(ctx, err)
+		}
+	}
+	return nil
+}
+
+// interrupted says shortly that a run was, in place of all that failed because of it.
+func interrupted(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return errors.New("interrupted")
+	case ctx.Err() != nil:
+		return errors.New("the time of the run is over: this machine has too much else to do")
+	default:
+		return err
+	}
 }

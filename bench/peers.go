@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 
 	"github.com/pathgrant/pathgrant/internal/pgtest"
 )
@@ -19,6 +20,7 @@ type peer struct {
 	// allowsAll says that it does not decide.
 	allowsAll bool
 	pid       int
+	ops       string // the address of profiles; empty: none
 	log       func() string
 	stop      func() error
 }
@@ -26,7 +28,7 @@ type peer struct {
 func (p *peer) close() error { return p.stop() }
 
 // startPeers starts all servers; those that were started come back with an error too.
-func startPeers(ctx context.Context, pathgrant, dir string, issuer *pgtest.Issuer, w *world, cpus cpuShares) ([]*peer, error) {
+func startPeers(ctx context.Context, pathgrant, dir string, issuer *pgtest.Issuer, w *world, cpus cpuShares, profile bool) ([]*peer, error) {
 	bundle, err := w.bundle()
 	if err != nil {
 		return nil, err
@@ -44,7 +46,7 @@ func startPeers(ctx context.Context, pathgrant, dir string, issuer *pgtest.Issue
 		}
 		peers = append(peers, stock)
 		for _, variant := range []struct{ name, log string }{{"Pathgrant", "denials"}, {"Pathgrant, no log", "off"}} {
-			p, err := startPathgrant(ctx, pathgrant, dir, variant.name, variant.log)
+			p, err := startPathgrant(ctx, pathgrant, dir, variant.name, variant.log, profile)
 			if err != nil {
 				return err
 			}
@@ -63,17 +65,17 @@ func startStock(ctx context.Context, dir string) (*peer, error) {
 	socket := filepath.Join(dir, "stock.sock")
 	cmd := exec.Command(self, "-serve-stock", socket)
 	cmd.Stderr = os.Stderr
+	alive, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start the stock server: %w", err)
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the stock server: %w", err)
 	}
 	p := &peer{name: "stock grpc-go, allows all", socket: socket, allowsAll: true, pid: cmd.Process.Pid, log: func() string { return "" }}
 	p.stop = func() error {
-		err := cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed, which is what it says
-		if errors.Is(err, os.ErrProcessDone) {
-			return nil
-		}
-		return err
+		err := alive.Close()
+		return errors.Join(err, cmd.Wait())
 	}
 	err = pgtest.Poll(ctx, func() error {
 		c, err := new(net.Dialer).DialContext(ctx, "unix", socket)
@@ -89,7 +91,7 @@ func startStock(ctx context.Context, dir string) (*peer, error) {
 }
 
 // startPathgrant starts the command as it is shipped, but for its decision log.
-func startPathgrant(ctx context.Context, bin, dir, name, decisionLog string) (*peer, error) {
+func startPathgrant(ctx context.Context, bin, dir, name, decisionLog string, profile bool) (*peer, error) {
 	socket := filepath.Join(dir, "log-"+decisionLog+".sock")
 	p, err := pgtest.StartPathgrant(ctx, pgtest.PathgrantOptions{
 		Bin:    bin,
@@ -98,11 +100,11 @@ func startPathgrant(ctx context.Context, bin, dir, name, decisionLog string) (*p
 			"--data", filepath.Join(dir, "data-"+decisionLog), "--bundle", filepath.Join(dir, "bundle.json"),
 			"--jwks", filepath.Join(dir, "jwks.json"), "--issuer", pgtest.IssuerURL,
 			"--audience", pgtest.Audience, "--issuer-tenant", tenantID,
-			"--decision-log", decisionLog, "--drain-delay", "0s",
+			"--decision-log", decisionLog, "--drain-delay", "0s", "--pprof=" + strconv.FormatBool(profile),
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &peer{name: name, socket: socket, pid: p.PID(), log: p.Log, stop: p.Close}, nil
+	return &peer{name: name, socket: socket, pid: p.PID(), ops: p.Ops, log: p.Log, stop: p.Close}, nil
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
+	"os"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -30,7 +32,8 @@ func (stock) Check(_ context.Context, in *authv3.CheckRequest) (*authv3.CheckRes
 	}, nil
 }
 
-// serveStock serves until the context ends.
+// serveStock serves until the context or standard input ends, so that it does not outlive
+// the harness, however that ends.
 func serveStock(ctx context.Context, socket string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", socket)
 	if err != nil {
@@ -39,5 +42,9 @@ func serveStock(ctx context.Context, socket string) error {
 	s := grpc.NewServer()
 	authv3.RegisterAuthorizationServer(s, stock{})
 	defer context.AfterFunc(ctx, s.Stop)()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // whatever ends it, it has ended
+		s.Stop()
+	}()
 	return s.Serve(l)
 }

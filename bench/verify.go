@@ -19,11 +19,11 @@ func verify(message []byte, want string) error {
 	var code uint64
 	var reason []byte
 	var hasStatus, refuses, allows bool
-	err := fields(message[prefix:], func(number protowire.Number, value []byte, _ uint64) error {
+	err := fields(message[prefix:], func(number int32, value []byte, _ uint64) error {
 		switch number {
 		case 1: // status
 			hasStatus = true
-			return fields(value, func(number protowire.Number, value []byte, varint uint64) error {
+			return fields(value, func(number int32, value []byte, varint uint64) error {
 				switch number {
 				case 1:
 					code = varint
@@ -52,7 +52,7 @@ func verify(message []byte, want string) error {
 }
 
 // fields calls f with each field of a message.
-func fields(message []byte, f func(number protowire.Number, value []byte, varint uint64) error) error {
+func fields(message []byte, f func(number int32, value []byte, varint uint64) error) error {
 	for len(message) > 0 {
 		number, kind, n := protowire.ConsumeTag(message)
 		if n < 0 {
@@ -73,7 +73,7 @@ func fields(message []byte, f func(number protowire.Number, value []byte, varint
 			return protowire.ParseError(n)
 		}
 		message = message[n:]
-		if err := f(number, value, varint); err != nil {
+		if err := f(int32(number), value, varint); err != nil {
 			return err
 		}
 	}

@@ -50,9 +50,9 @@ func (s *checkSource) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("server", "bundle", "data")
 }
 
-func (s *checkSource) open(ctx context.Context) (asker, error) {
+func (s *checkSource) open(ctx context.Context, log *slog.Logger) (asker, error) {
 	if s.bundle != "" || s.data != "" {
-		return s.openHere(ctx)
+		return s.openHere(ctx, log)
 	}
 	if len(s.catalogues) > 0 {
 		return nil, usagef("--catalogue goes with --bundle or --data; a server has its own")
@@ -120,12 +120,11 @@ func (h *here) Close() error {
 	return err
 }
 
-func (s *checkSource) openHere(ctx context.Context) (_ asker, err error) {
+func (s *checkSource) openHere(ctx context.Context, log *slog.Logger) (_ asker, err error) {
 	catalogues, err := loadCatalogues(s.catalogues)
 	if err != nil {
 		return nil, err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	h := &here{}
 	if s.data != "" {
 		h.store, err = openStore(ctx, catalogues, storeOptions{dir: s.data, readOnly: true, log: log})
@@ -181,6 +180,7 @@ func bundleOptions(catalogues *naming.Catalogues) bundle.Options {
 type storeOptions struct {
 	dir                   string
 	readOnly              bool
+	restore               bool // open it without what is in it: everything is delivered anew
 	cacheBytes            int64
 	unknownScopesAtTenant bool
 	log                   *slog.Logger
@@ -193,6 +193,7 @@ func openStore(ctx context.Context, catalogues *naming.Catalogues, o storeOption
 	return snapshot.Open(ctx, snapshot.Options{
 		Dir:                   o.dir,
 		ReadOnly:              o.readOnly,
+		Restore:               o.restore,
 		CacheBytes:            o.cacheBytes,
 		Vocabulary:            catalogues.Vocabulary(),
 		ShippedRoles:          roles.Shipped(),

@@ -30,14 +30,15 @@ type checkRequest struct {
 	Host          string   `json:"host"`
 }
 
-// checkResult is the answer as it is printed.
+// checkResult is the answer as it is printed. All keys but the detail are always there;
+// revision 0.0 says that no snapshot was read.
 type checkResult struct {
 	Allowed     bool             `json:"allowed"`
 	Reason      string           `json:"reason"`
 	Permissions []string         `json:"permissions"`
 	Scopes      []string         `json:"scopes"`
-	Assignment  *checkAssignment `json:"assignment,omitempty"`
-	Revision    *authz.Revision  `json:"revision,omitempty"`
+	Assignment  *checkAssignment `json:"assignment"`
+	Revision    authz.Revision   `json:"revision"`
 	DecisionID  string           `json:"decisionId"`
 	Missing     []string         `json:"missing"`
 	Detail      string           `json:"detail,omitempty"`
@@ -92,7 +93,7 @@ writes one answer a line.`,
 					return usageError{err}
 				}
 			}
-			asked, err := from.open(cmd.Context())
+			asked, err := from.open(cmd.Context(), warnings(cmd.ErrOrStderr()))
 			if err != nil {
 				return err
 			}
@@ -211,7 +212,7 @@ func (c checker) one(ctx context.Context, w io.Writer, output string, r checkReq
 
 // lines answers one question a line. A line that can't be read gets an answer too.
 func (c checker) lines(ctx context.Context, in io.Reader, out io.Writer) error {
-	return eachLine(in, func(line []byte) error {
+	return eachLine(in, out, func(line []byte, out io.Writer) error {
 		var r checkRequest
 		err := fmt.Errorf("the line is longer than %d bytes", maxLine)
 		if line != nil {
@@ -240,12 +241,10 @@ func resultOf(d *pathgrantv1.Decision) checkResult {
 		Reason:      strings.TrimPrefix(d.GetReason().String(), "REASON_"),
 		Permissions: append([]string{}, d.GetPermissions()...),
 		Scopes:      append([]string{}, d.GetScopes()...),
+		Revision:    authz.Revision{Epoch: d.GetRevision().GetEpoch(), Number: d.GetRevision().GetNumber()},
 		DecisionID:  d.GetDecisionId(),
 		Missing:     append([]string{}, d.GetMissingPermissions()...),
 		Detail:      d.GetDetail(),
-	}
-	if revision := d.GetRevision(); revision != nil {
-		result.Revision = &authz.Revision{Epoch: revision.GetEpoch(), Number: revision.GetNumber()}
 	}
 	if a := d.GetAssignment(); a != nil {
 		result.Assignment = &checkAssignment{
@@ -305,7 +304,7 @@ func (result checkResult) print(w io.Writer) {
 		}
 	}
 	line("detail", result.Detail)
-	if result.Revision != nil {
+	if result.Revision != (authz.Revision{}) {
 		line("revision", fmt.Sprintf("%d.%d", result.Revision.Epoch, result.Revision.Number))
 	}
 	line("decision id", result.DecisionID)

@@ -13,11 +13,18 @@ import (
 // read, and the next line is read as usual.
 const maxLine = 1 << 20
 
-// eachLine calls f with every line of r, without its line feed. A line over maxLine
-// comes as nil.
-func eachLine(r io.Reader, f func(line []byte) error) error {
-	in := bufio.NewReaderSize(r, 64<<10)
+// eachLine calls f with every line of r, without its line feed, and lets it write to w. A
+// line over maxLine comes as nil. What f writes is passed on as soon as no further line is
+// waiting, so that whoever asks line by line gets its answer line by line.
+func eachLine(r io.Reader, w io.Writer, f func(line []byte, out io.Writer) error) (err error) {
+	in, out := bufio.NewReaderSize(r, 64<<10), bufio.NewWriterSize(w, 64<<10)
+	defer func() { err = errors.Join(err, out.Flush()) }()
 	for {
+		if in.Buffered() == 0 {
+			if err := out.Flush(); err != nil {
+				return err
+			}
+		}
 		line, tooLong, err := readLine(in)
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
@@ -27,7 +34,7 @@ func eachLine(r io.Reader, f func(line []byte) error) error {
 			line = nil
 		}
 		if !last || tooLong || len(line) > 0 {
-			if err := f(line); err != nil {
+			if err := f(line, out); err != nil {
 				return err
 			}
 		}

@@ -163,7 +163,7 @@ func (m *mapper) print(w io.Writer, result mapResult) {
 
 // lines answers one request a line. A line that can't be read gets an answer too.
 func (m *mapper) lines(in io.Reader, out io.Writer) error {
-	return eachLine(in, func(line []byte) error {
+	return eachLine(in, out, func(line []byte, out io.Writer) error {
 		r, err := parseMapLine(line)
 		if err != nil {
 			return printJSON(out, mapResult{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -35,7 +36,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	ran := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { ran = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateFlagGroups(); err != nil { // cobra does so itself, but only after this
+			return usageError{err}
+		}
+		ran = true
+		return nil
+	}
 	err := root.ExecuteContext(ctx)
 	var usage usageError
 	switch {
@@ -65,13 +72,34 @@ Exit codes: 0 done (or allowed), 1 error, 2 usage, 3 denied or unmapped.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
+		// Without it, an unknown command would be answered with the help and exit code 0.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		serveCommand(), mapCommand(), checkCommand(), catalogueCommand(),
 		importCommand(), exportCommand(), statusCommand(), versionCommand(),
 	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() { // cobra's own, which answer what they do not know with exit code 0
+		case "help":
+			cmd.Run, cmd.RunE = nil, help
+		case "completion":
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
+}
+
+func help(cmd *cobra.Command, args []string) error {
+	topic, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return usagef("there is no help for %q", strings.Join(args, " "))
+	}
+	topic.InitDefaultHelpFlag()
+	return topic.Help()
 }
 
 // printJSON writes v as one line of JSON, with <, > and & as they are.

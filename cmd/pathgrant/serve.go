@@ -57,6 +57,9 @@ which is followed.`,
 func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error) {
 	log := newLog(stderr, cfg)
 	log.InfoContext(ctx, "starting", "version", buildVersion(), "data", cfg.Data, "bundle", cfg.Bundle)
+	for _, warning := range cfg.Warnings() {
+		log.WarnContext(ctx, "questionable setting", "warning", warning)
+	}
 	limit := int64(cfg.MemoryLimit)
 	if limit >= 0 {
 		if _, _, err := ops.LimitMemory(limit); err != nil {
@@ -67,10 +70,17 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, catalogues, storeOptions{
+	options := storeOptions{
 		dir: cfg.Data, cacheBytes: int64(cfg.CacheBytes), log: log,
 		unknownScopesAtTenant: cfg.UnknownScopes == config.UnknownScopesTenant,
-	})
+	}
+	store, err := openStore(ctx, catalogues, options)
+	if cfg.Bundle != "" && errors.Is(err, snapshot.ErrCatalogue) {
+		// The bundle is the record, and it is read with the catalogue as it is now.
+		log.WarnContext(ctx, "snapshot does not fit the catalogue: not ready until the bundle is applied", "err", err)
+		options.restore = true
+		store, err = openStore(ctx, catalogues, options)
+	}
 	if err != nil {
 		return err
 	}
@@ -202,6 +212,9 @@ func (p *parts) listen(ctx context.Context) (grpc, operator []net.Listener, err 
 		names = append(names, l.Addr().Network()+"://"+l.Addr().String())
 	}
 	p.listening.Store(&names)
+	for _, l := range operator {
+		p.log.InfoContext(ctx, "listening for operators", "address", l.Addr().Network()+"://"+l.Addr().String())
+	}
 	return grpc, operator, nil
 }
 
@@ -220,9 +233,6 @@ func (p *parts) run(ctx context.Context, listeners, operator []net.Listener) err
 	group.Go(func() error {
 		return p.grpc.FollowReadiness(groupCtx, readinessInterval, func() server.Readiness { return p.status().Readiness })
 	})
-	if p.certificates != nil {
-		group.Go(func() error { return p.certificates.Run(groupCtx, 0) })
-	}
 	if len(operator) > 0 {
 		handler := ops.Handler(ops.Options{Status: p.status, Metrics: p.metrics, Profiling: p.cfg.Pprof})
 		group.Go(func() error { return ops.Serve(groupCtx, handler, p.log, operator...) })
@@ -283,6 +293,8 @@ func readiness(held snapshot.Stats, from source.State) (server.Readiness, string
 	switch {
 	case !held.Ready && detail == "":
 		return server.NotReady, "no snapshot has been loaded yet: give --bundle, or run pathgrant import"
+	case !held.Ready && from.Name == "local":
+		return server.NotReady, detail + "; stop this server, put the data back with pathgrant import, and start it again"
 	case !held.Ready:
 		return server.NotReady, detail
 	case !from.Healthy || held.Problem != "":

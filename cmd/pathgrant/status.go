@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pathgrant/pathgrant/internal/ops"
+	"github.com/pathgrant/pathgrant/internal/server"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
@@ -79,11 +80,25 @@ func statusCommand() *cobra.Command {
 }
 
 func fetchStatus(ctx context.Context, address string) (status ops.Status, raw []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+strings.TrimPrefix(address, "tcp://")+"/status", nil)
+	from, err := server.ParseAddress(address)
+	if err != nil {
+		return status, nil, usagef("--ops: %v", err)
+	}
+	host := from.Address
+	if from.Network == "unix" {
+		host = "localhost"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+"/status", nil)
 	if err != nil {
 		return status, nil, usagef("--ops %s: %v", address, err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	// A client of its own: it asks no proxy, and knows unix sockets.
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, from.Network, from.Address)
+	}}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport}
+	response, err := client.Do(request)
 	if err != nil {
 		return status, nil, fmt.Errorf("ask %s: %w", address, err)
 	}

@@ -27,13 +27,18 @@ func importCommand() *cobra.Command {
 		data, output string
 		catalogues   []string
 		dryRun       bool
+		restore      bool
 	)
 	cmd := &cobra.Command{
 		Use:   "import BUNDLE",
 		Short: "Put a bundle in place of everything in a data directory, as one revision",
 		Long: `Put a bundle in place of everything in a data directory, as one revision: the whole of
 it or, if anything is wrong with it, nothing. A server must not be running on the
-directory; give the server --bundle to have it follow a file.`,
+directory; give the server --bundle to have it follow a file.
+
+With --restore it does not even read what the directory holds. That is for a directory
+that another release wrote, or that does not fit the catalogue any more; the revisions
+then begin anew, in a new epoch. A damaged directory needs no --restore.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if err := checkOutput(output); err != nil {
@@ -49,7 +54,7 @@ directory; give the server --bundle to have it follow a file.`,
 			}
 			result := importResult{Bundle: args[0], Tenants: len(content.Tenants), Assignments: assignments(content)}
 			if !dryRun {
-				store, err := openStore(cmd.Context(), loaded, storeOptions{dir: data, log: warnings(cmd.ErrOrStderr())})
+				store, err := openStore(cmd.Context(), loaded, storeOptions{dir: data, restore: restore, log: warnings(cmd.ErrOrStderr())})
 				if err != nil {
 					return err
 				}
@@ -69,6 +74,7 @@ directory; give the server --bundle to have it follow a file.`,
 	}
 	cmd.Flags().StringVar(&data, "data", defaultData, "the data directory")
 	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
+	cmd.Flags().BoolVar(&restore, "restore", false, "do not read what the directory holds, and begin a new epoch")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check the bundle and change nothing")
 	outputFlag(cmd, &output)
 	return cmd
@@ -134,5 +140,8 @@ func writeBundleFile(file string, content *snapshot.Data, format bundle.Format) 
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
 		return errors.Join(fmt.Errorf("--out: %w", err), os.Remove(temporary.Name()))
 	}
-	return os.Rename(temporary.Name(), file)
+	if err := os.Rename(temporary.Name(), file); err != nil {
+		return errors.Join(fmt.Errorf("--out: %w", err), os.Remove(temporary.Name()))
+	}
+	return nil
 }

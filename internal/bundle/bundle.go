@@ -52,11 +52,11 @@ func Parse(file string, src []byte, o Options) (*snapshot.Data, error) {
 	if o.Vocabulary == nil {
 		return nil, errors.New("read a bundle: no vocabulary to check custom roles with")
 	}
-	text, err := complete(file, src)
+	parse, err := parserOf(file, src)
 	if err != nil {
 		return nil, err
 	}
-	root, reader, err := strictyaml.Parse(file, text)
+	root, reader, err := parse(file, src)
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +67,9 @@ func Parse(file string, src []byte, o Options) (*snapshot.Data, error) {
 	return data, nil
 }
 
-// complete checks that the file is whole, and returns it as YAML.
-func complete(file string, src []byte) ([]byte, error) {
+// parserOf checks that the file is whole, as far as its text tells, and returns how to
+// read it.
+func parserOf(file string, src []byte) (func(string, []byte) (strictyaml.Value, *strictyaml.Reader, error), error) {
 	if len(src) > MaxSize {
 		return nil, strictyaml.Problem{File: file, Message: "the file is larger than 512 MiB: split it by tenant and import it into a store instead"}
 	}
@@ -78,7 +79,7 @@ func complete(file string, src []byte) ([]byte, error) {
 	}
 	ends := endsWithMark(src)
 	if trimmed[0] == '{' && !ends {
-		return jsonAsYAML(file, src)
+		return strictyaml.ParseJSON, nil
 	}
 	if !ends {
 		return nil, strictyaml.Problem{
@@ -86,7 +87,7 @@ func complete(file string, src []byte) ([]byte, error) {
 			Message: `the file is incomplete: a YAML bundle ends with a line of "...", so that half a file is never taken for a whole one`,
 		}
 	}
-	return src, nil
+	return strictyaml.Parse, nil
 }
 
 // endsWithMark tells whether the last line that is not blank is the end mark. Trailing

@@ -67,3 +67,13 @@ func isReserved(text string) bool {
 func isGUIDShaped(text string) bool {
 	return len(text) == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-'
 }
+
+// mustEscape tells whether a character means something else, or nothing, as it stands in a
+// double-quoted YAML text.
+func mustEscape(r rune) bool {
+	switch {
+	case r < 0x20, 0x7F <= r && r <= 0x9F, r == 0x2028, r == 0x2029, r == 0xFEFF, r == 0xFFFE, r == 0xFFFF:
+		return true
+	}
+	return false
+}

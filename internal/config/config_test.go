@@ -269,12 +269,17 @@ func TestShortFormMakesOneIssuer(t *testing.T) {
 		{
 			"Entra, one tenant, keys discovered",
 			[]string{"--issuer", "https://login.microsoftonline.com/" + tenant + "/v2.0", "--audience", "api://a", "--audience", "b"},
-			identity.IssuerConfig{Issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", Audiences: []string{"api://a", "b"}, Discovery: true},
+			identity.IssuerConfig{Issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", Audiences: []string{"api://a", "b"}, Discovery: true, AnyTenant: true},
 		},
 		{
 			"every tenant of Entra, keys from a file",
 			[]string{"--issuer", "https://sts.windows.net/{tid}/", "--audience", "a", "--jwks", "keys.json"},
-			identity.IssuerConfig{Issuer: "https://sts.windows.net/{tid}/", Audiences: []string{"a"}, JWKS: "keys.json"},
+			identity.IssuerConfig{Issuer: "https://sts.windows.net/{tid}/", Audiences: []string{"a"}, JWKS: "keys.json", AnyTenant: true},
+		},
+		{
+			"another provider, the only one that any tenant could belong to",
+			[]string{"--issuer", "https://id.example", "--audience", "a"},
+			identity.IssuerConfig{Issuer: "https://id.example", Audiences: []string{"a"}, Discovery: true, AnyTenant: true},
 		},
 		{
 			"another provider, with claims of its own",

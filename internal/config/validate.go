@@ -170,14 +170,14 @@ func (v *validation) identity() {
 
 // split returns the errors that one was joined of.
 func split(err error) []error {
-	switch joined := err.(type) {
-	case nil:
+	if err == nil {
 		return nil
-	case interface{ Unwrap() []error }:
-		return joined.Unwrap()
-	default:
-		return []error{err}
 	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 func (v *validation) decisions() {

@@ -7,8 +7,10 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -26,13 +28,17 @@ const Adapter = "grpc"
 // placeholderTenant stands for the tenant where a mapping is asked for without one.
 const placeholderTenant = "{tenant}"
 
+// maxWait bounds a call that asks for a revision, whatever its own deadline: each question
+// of a batch waits for it anew.
+const maxWait = 10 * time.Second
+
 // Options are what a [Server] is made of.
 type Options struct {
 	Decider ask.BatchDecider
 	Mapper  ask.Mapper
 	// FoldCase compares identifiers that are not GUIDs without case, as the catalogue says.
 	FoldCase bool
-	Log      *slog.Logger
+	Log      *slog.Logger // nil: none
 }
 
 // A Server implements pathgrant.v1.AuthorizationService. It is safe for concurrent use.
@@ -42,7 +48,12 @@ type Server struct {
 }
 
 // New returns a Server. It starts nothing.
-func New(o Options) *Server { return &Server{o: o} }
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{o: o}
+}
 
 // Check implements AuthorizationService.
 func (s *Server) Check(ctx context.Context, in *pathgrantv1.CheckRequest) (_ *pathgrantv1.CheckResponse, err error) {
@@ -113,6 +124,11 @@ func (s *Server) decide(ctx context.Context, questions []*pathgrantv1.CheckQuest
 		s.request(&requests[i], question)
 		requests[i].AtLeast = authz.Revision{Epoch: atLeast.GetEpoch(), Number: atLeast.GetNumber()}
 	}
+	if atLeast != nil {
+		bounded, cancel := context.WithTimeout(ctx, maxWait)
+		defer cancel()
+		ctx = bounded
+	}
 	answers := make([]ask.Answer, len(questions))
 	if err := s.o.Decider.DecideBatch(ctx, requests, answers); err != nil {
 		if ctx.Err() != nil {
@@ -142,19 +158,30 @@ func (s *Server) request(r *ask.Request, question *pathgrantv1.CheckQuestion) {
 	if question.GetSubject() == nil {
 		return // nobody: a public route may still be allowed
 	}
-	subject, err := authz.NewSubject(authz.SubjectSpec{
-		Tenant:         question.GetSubject().GetTenant(),
-		Principal:      principal(question.GetSubject().GetPrincipal()),
-		Groups:         question.GetSubject().GetGroups(),
-		DirectoryRoles: question.GetSubject().GetDirectoryRoles(),
-		GroupsUnknown:  question.GetSubject().GetGroupsUnknown(),
-		FoldCase:       s.o.FoldCase,
-	})
+	subject, err := s.subject(question.GetSubject())
 	if err != nil {
 		r.Unreadable = err.Error()
 		return
 	}
 	r.Subject = subject
+}
+
+func (s *Server) subject(in *pathgrantv1.Subject) (*authz.Subject, error) {
+	// An identifier that got lost on the way here may be that of a DENY.
+	if i := slices.Index(in.GetGroups(), ""); i >= 0 {
+		return nil, fmt.Errorf("%s is empty", indexed("subject.groups", i))
+	}
+	if i := slices.Index(in.GetDirectoryRoles(), ""); i >= 0 {
+		return nil, fmt.Errorf("%s is empty", indexed("subject.directory_roles", i))
+	}
+	return authz.NewSubject(authz.SubjectSpec{
+		Tenant:         in.GetTenant(),
+		Principal:      principal(in.GetPrincipal()),
+		Groups:         in.GetGroups(),
+		DirectoryRoles: in.GetDirectoryRoles(),
+		GroupsUnknown:  in.GetGroupsUnknown(),
+		FoldCase:       s.o.FoldCase,
+	})
 }
 
 func setHTTP(r *ask.Request, in *pathgrantv1.HttpRequest) {

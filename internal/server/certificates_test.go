@@ -193,7 +193,11 @@ func (r *running) handshake(t *testing.T, c *tls.Config) (tls.ConnectionState, e
 	if _, err := conn.Read(make([]byte, 9)); err != nil {
 		return tls.ConnectionState{}, err
 	}
-	return conn.(*tls.Conn).ConnectionState(), nil
+	met, ok := conn.(*tls.Conn)
+	if !ok {
+		t.Fatalf("the dialer returned a %T", conn)
+	}
+	return met.ConnectionState(), nil
 }
 
 func (r *running) meets(t *testing.T, c *tls.Config) string {

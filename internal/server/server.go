@@ -307,7 +307,6 @@ func (s *Server) build(ending context.Context, tcp bool) *grpc.Server {
 		grpc.ConnectionTimeout(ConnectionTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: KeepaliveMinTime, PermitWithoutStream: true}),
 		grpc.NumStreamWorkers(o.StreamWorkers),
-		grpc.SharedWriteBuffer(true),
 		grpc.ChainUnaryInterceptor(o.UnaryInterceptors...),
 		grpc.ChainStreamInterceptor(streams...),
 	}

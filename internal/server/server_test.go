@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -299,7 +300,11 @@ type rawCodec struct{}
 func (rawCodec) Name() string                         { return "proto" }
 func (rawCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
 func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+	body, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("%T is not bytes", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(body)}, nil
 }
 
 var _ encoding.CodecV2 = rawCodec{}

@@ -341,8 +341,9 @@ func (c *canonicalTenant) each(sec section, start, empty []byte, emit func(key, 
 		})
 	case roleUseSection:
 		return eachOf(c.roleUse, func(u roleCount) error { return put(appendPart(k, u.role), appendCount(v, u.n)) })
+	default:
+		return fmt.Errorf("section %d is unknown", sec)
 	}
-	return fmt.Errorf("section %d is unknown", sec)
 }
 
 func eachOf[T any](items []T, do func(T) error) error {
@@ -406,7 +407,7 @@ func (c *canonical) records() int {
 func (c *canonical) contents() (contents, error) {
 	var all contents
 	var value []byte
-	for sec := range sectionCount {
+	for sec := range section(sectionCount) {
 		err := c.each(sec, func(key, payload []byte) error {
 			var d digest
 			value, d = seal(value[:0], byte(sec), key, payload)
@@ -452,5 +453,5 @@ func (c *contents) sum() digest {
 	return d
 }
 
-// comparesKeys is the order of keys in a file.
+// compareKeys is the order of keys in a file.
 func compareKeys(a, b []byte) int { return bytes.Compare(a, b) }

@@ -35,9 +35,12 @@ const (
 	groupDenialSection
 	// roleUseSection counts the assignments of each role.
 	roleUseSection
+)
 
-	sectionCount
-	canonicalCount = grantsSection
+// How many sections there are, and how many of them, from the first, are canonical.
+const (
+	sectionCount   = int(roleUseSection) + 1
+	canonicalCount = int(grantsSection)
 )
 
 var sectionBuckets = [sectionCount][]byte{
@@ -56,7 +59,7 @@ var sectionBuckets = [sectionCount][]byte{
 }
 
 func (s section) String() string {
-	if s < sectionCount {
+	if int(s) < sectionCount {
 		return string(sectionBuckets[s])
 	}
 	return "unknown"
@@ -69,8 +72,9 @@ func (s section) small() bool {
 	case tenantSection, environmentGroupSection, environmentSection, businessUnitSection,
 		roleDefinitionSection, groupDenialSection, roleUseSection:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // A digest is the hash of one record, or the sum of many: four lanes, added modulo 2^64,

@@ -26,9 +26,9 @@ const (
 	dirVariable   = "PATHGRANT_SNAPSHOT_DIR"
 )
 
-var children = map[string]func() int{
-	"import":  func() int { return importForEver(50_000) },
-	"rebuild": func() int { return importForEver(0) },
+var children = map[string]func() error{
+	"import":  func() error { return importForEver(50_000) },
+	"rebuild": func() error { return importForEver(0) },
 	"full":    importIntoAFullDisk,
 }
 
@@ -54,28 +54,24 @@ func version(n int) *snapshot.Data {
 }
 
 // importForEver delivers one version after the other and prints each that is in force.
-func importForEver(rebuildAbove uint64) int {
+func importForEver(rebuildAbove uint64) error {
 	ctx := context.Background()
 	s, err := snapshot.OpenLimits(ctx, options(os.Getenv(dirVariable)), 1000, rebuildAbove)
 	if err != nil {
-		fmt.Println(err)
-		return 1
+		return err
 	}
-	first := 1
+	n := 0
 	if s.Current() != nil {
-		n, err := versionOf(ctx, s)
-		if err != nil {
-			fmt.Println(err)
-			return 1
+		if n, err = versionOf(ctx, s); err != nil {
+			return err
 		}
-		first = n + 1
 	}
-	for n := first; ; n++ {
+	for {
+		n++
 		if _, err := s.Replace(ctx, version(n), snapshot.Change{Source: "test"}); err != nil {
-			fmt.Println(err)
-			return 1
+			return err
 		}
-		fmt.Println(n)
+		fmt.Fprintln(os.Stdout, n)
 	}
 }
 
@@ -159,13 +155,9 @@ func killDuringImport(t *testing.T, name, dir string, acknowledged, run int) int
 }
 
 // importIntoAFullDisk delivers changes while files may not grow.
-func importIntoAFullDisk() int {
+func importIntoAFullDisk() error {
 	signal.Ignore(syscall.SIGXFSZ)
-	if err := fillDisk(context.Background(), os.Getenv(dirVariable)); err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	return 0
+	return fillDisk(context.Background(), os.Getenv(dirVariable))
 }
 
 func fillDisk(ctx context.Context, dir string) (err error) {

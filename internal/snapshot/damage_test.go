@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -418,6 +419,54 @@ func TestAFileThatIsCutWhileItIsServed(t *testing.T) {
 				t.Errorf("mended, holds %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// A record that changes on the disk while it is served is found out when it is read.
+func TestARecordThatRotsWhileItIsServed(t *testing.T) {
+	o := options(t.TempDir())
+	o.CacheBytes = -1
+	s := open(t, o)
+	at := replace(t, s, sample())
+	path := filepath.Join(o.Dir, s.FileName())
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	key := []byte(snapshot.GrantsKey("t1", user("ada")))
+	flipped := 0
+	for i := bytes.Index(content, key); i >= 0; {
+		place := i + len(key) + 30 // somewhere in what ada holds
+		if _, err := f.WriteAt([]byte{content[place] ^ 0x40}, int64(place)); err != nil {
+			t.Fatal(err)
+		}
+		flipped++
+		next := bytes.Index(content[i+1:], key)
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	if flipped == 0 {
+		t.Fatal("the record was not found")
+	}
+	_, _, err = s.View(t.Context(), caller(t, user("ada")))
+	wantErr(t, err, snapshot.ErrNotReady, "checksum", "grants")
+	_, _, err = s.View(t.Context(), caller(t, user("zoe")))
+	wantErr(t, err, snapshot.ErrNotReady)
+	if st := s.Stats(); st.Ready || st.Quarantined != 1 || !strings.Contains(st.Problem, "checksum") {
+		t.Errorf("%+v", st)
+	}
+	if r := replace(t, s, sample()); r.Epoch <= at.Epoch {
+		t.Errorf("revision %v after %v", r, at)
+	}
+	if got, want := held(t, s, caller(t, user("ada"))), "a1 a2 a3 a5"; got != want {
+		t.Errorf("mended, holds %q, want %q", got, want)
 	}
 }
 

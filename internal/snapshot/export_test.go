@@ -64,7 +64,7 @@ func (s *Store) PublishDoubtful(why error) error {
 }
 
 // Records of every kind, read and written, for the fuzz test of the codec.
-const Sections = int(sectionCount)
+const Sections = sectionCount
 
 // Recode reads a payload of a section and writes what it read; ok says that it could be
 // read.
@@ -111,6 +111,8 @@ func Recode(sec int, payload string) (again string, ok bool) {
 		var v uint64
 		v, err = readCount(payload)
 		b = appendCount(nil, v)
+	default:
+		return "", false
 	}
 	return string(b), err == nil
 }
@@ -122,7 +124,7 @@ func PayloadsOf(d *Data) (map[int][]string, error) {
 		return nil, err
 	}
 	all := map[int][]string{}
-	for sec := range sectionCount {
+	for sec := range section(sectionCount) {
 		err := c.each(sec, func(_, payload []byte) error {
 			all[int(sec)] = append(all[int(sec)], string(payload))
 			return nil
@@ -164,3 +166,6 @@ func RaiseSchema(path string) error {
 	})
 	return errors.Join(err, f.close())
 }
+
+// SetBloatedAbove sets the size above which a file that is mostly free is written anew.
+func (s *Store) SetBloatedAbove(size int64) { s.bloatedAbove = size }

@@ -46,7 +46,7 @@ func (s *state) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, s.epoch)
 	b = binary.AppendUvarint(b, s.number)
 	b = appendBool(b, s.foldCase)
-	for sec := range sectionCount {
+	for sec := range section(sectionCount) {
 		b = binary.AppendUvarint(b, s.contents.counts[sec])
 		for _, lane := range s.contents.sums[sec] {
 			b = binary.BigEndian.AppendUint64(b, lane)
@@ -67,7 +67,7 @@ func readState(payload string) (state, error) {
 	s.epoch = r.uint()
 	s.number = r.uint()
 	s.foldCase = r.bool()
-	for sec := range sectionCount {
+	for sec := range section(sectionCount) {
 		s.contents.counts[sec] = r.uint()
 		for i := range s.contents.sums[sec] {
 			for range 8 {
@@ -380,7 +380,7 @@ func (f *dbFile) verify(s *state, choose func(section) bool, stop func() error) 
 		if err := verifyBuckets(tx); err != nil {
 			return err
 		}
-		for sec := range sectionCount {
+		for sec := range section(sectionCount) {
 			if choose(sec) {
 				if err := verifySection(tx, sec, s, stop); err != nil {
 					return err

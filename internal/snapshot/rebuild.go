@@ -166,7 +166,7 @@ func writeDatabase(ctx context.Context, path string, c *canonical, st *state, jo
 	if err != nil {
 		return err
 	}
-	for sec := range sectionCount {
+	for sec := range section(sectionCount) {
 		if err := writeSection(ctx, db, sec, c, st); err != nil {
 			return err
 		}

@@ -68,17 +68,16 @@ func (s *Store) Replace(ctx context.Context, d *Data, change Change) (authz.Revi
 		s.position.Store(&position)
 		return held.revision, nil
 	}
-	if bloated(held.file) {
+	if bloated(held.file, s.bloatedAbove) {
 		return s.rebuild(ctx, c, change, held)
 	}
 	return s.apply(ctx, held, c, changes, change)
 }
 
-// bloated tells whether most of a large file is free pages.
-func bloated(f *dbFile) bool {
-	const large = 64 << 20
+// bloated tells whether most of a file that is larger than above is free pages.
+func bloated(f *dbFile, above int64) bool {
 	info, err := f.probe.Stat()
-	if err != nil || info.Size() < large {
+	if err != nil || info.Size() <= above {
 		return false
 	}
 	free, pageSize, err := freePages(f.probe)
@@ -107,7 +106,7 @@ func (s *Store) difference(ctx context.Context, held *Snapshot, c *canonical) ([
 		if err := sameRevision(tx, held); err != nil {
 			return err
 		}
-		for sec := range canonicalCount {
+		for sec := range section(canonicalCount) {
 			if err := differSection(ctx, tx, sec, c, add); err != nil {
 				return err
 			}
@@ -411,6 +410,8 @@ func (w *recordWriter) derive(ch recordChange) error {
 		return w.deriveGroup(tenant, k.part(), ch)
 	case roleAssignmentSection:
 		return w.deriveAssignment(tenant, k.part(), ch)
+	default: // nothing is derived from the rest
+		return nil
 	}
 	return nil
 }

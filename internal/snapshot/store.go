@@ -48,6 +48,9 @@ const (
 	verifyAtOnce = 300_000
 	// rebuildAbove is the number of changed records above which a new file is cheaper.
 	rebuildAbove = 50_000
+	// bloatedAbove is the size in bytes above which a file that is mostly free pages is
+	// written anew.
+	bloatedAbove = 64 << 20
 )
 
 // A Store keeps a snapshot on disk and in memory. It is safe for concurrent use; Close
@@ -62,6 +65,7 @@ type Store struct {
 	cache    *viewCache
 
 	verifyAtOnce, rebuildAbove uint64
+	bloatedAbove               int64
 
 	current atomic.Pointer[Snapshot]
 
@@ -106,7 +110,7 @@ func open(ctx context.Context, o Options, verifyAtOnce, rebuildAbove uint64) (*S
 	}
 	s := &Store{
 		options: o, compiler: compiler, log: o.Log, now: o.Now, seed: maphash.MakeSeed(),
-		verifyAtOnce: verifyAtOnce, rebuildAbove: rebuildAbove,
+		verifyAtOnce: verifyAtOnce, rebuildAbove: rebuildAbove, bloatedAbove: bloatedAbove,
 		writer: make(chan struct{}, 1), watch: make(chan struct{}),
 		verifying: make(chan struct{}), stopVerify: func() {},
 	}
@@ -512,7 +516,7 @@ type Stats struct {
 	CacheBytes, CacheCeilBytes int64
 }
 
-// Stats returns how the store is doing. It takes no lock that a decision takes.
+// Stats returns how the store is doing. No decision from the cache waits for it.
 func (s *Store) Stats() Stats {
 	st := Stats{Quarantined: s.quarantined.Load(), Alarms: s.alarms.Load(), Waits: s.waits.Load()}
 	s.cache.stats(&st)

@@ -637,3 +637,25 @@ func TestUnlistedTenantsHaveAHierarchyOfTheirOwn(t *testing.T) {
 		t.Error("an environment that nobody listed is known")
 	}
 }
+
+func TestAFileThatIsMostlyFreeIsWrittenAnew(t *testing.T) {
+	o := options(t.TempDir())
+	s := open(t, o)
+	s.SetBloatedAbove(64 << 10)
+	first := replace(t, s, many(5000))
+	replace(t, s, sample()) // in the same file, which keeps its size
+	name, large := s.FileName(), s.Stats().FileBytes
+	got := replace(t, s, without(sample(), "a1"))
+	if want := (authz.Revision{Epoch: first.Epoch, Number: 3}); got != want {
+		t.Errorf("revision %+v, want %+v", got, want)
+	}
+	if s.FileName() == name || s.Stats().FileBytes > large/4 {
+		t.Errorf("%s of %d bytes after %s of %d", s.FileName(), s.Stats().FileBytes, name, large)
+	}
+	if _, err := os.Stat(filepath.Join(o.Dir, name)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the old file: %v", err)
+	}
+	if got, want := held(t, s, caller(t, user("ada"))), "a2 a3 a5"; got != want {
+		t.Errorf("holds %q, want %q", got, want)
+	}
+}

@@ -201,12 +201,11 @@ func raise(a *atomic.Uint64, to uint64) {
 // shadow compares a cached view with the file at the same revision.
 func (s *Store) shadow(ctx context.Context, snap *Snapshot, tenant *TenantView, subject *authz.Subject, cached *View) (*Snapshot, *View, error) {
 	fresh, _, err := s.read(snap, tenant, subject)
-	switch {
-	case errors.Is(err, ErrCorrupt):
+	if errors.Is(err, ErrCorrupt) {
 		return nil, nil, s.readFailed(snap.file, err)
-	case err != nil:
-		return snap, cached, nil // a newer revision: there is nothing to compare with
-	case sameView(cached, fresh):
+	}
+	// Where the file has a newer revision already, there is nothing to compare with.
+	if differs := err == nil && !sameView(cached, fresh); !differs {
 		return snap, cached, nil
 	}
 	s.alarms.Add(1)

@@ -138,6 +138,24 @@ func TestSidecarsStartBeforeTheApplicationAndEndAfterIt(t *testing.T) {
 	}
 }
 
+func TestListenersOfTheManifestsAreLocal(t *testing.T) {
+	for _, file := range variants {
+		c := sidecar(t, pod(t, file), "pathgrant")
+		listen := oneFlag(t, c, "listen")
+		if !strings.HasPrefix(listen, "unix:///") && !strings.HasPrefix(listen, "tcp://127.0.0.1:") {
+			t.Errorf("%s: checks are taken at %s, which other pods can reach", file, listen)
+		}
+		if slices.ContainsFunc(c.Args, func(arg string) bool { return strings.HasPrefix(arg, "--insecure") }) {
+			t.Errorf("%s: plain TCP is allowed: %v", file, c.Args)
+		}
+		for _, p := range c.Ports {
+			if p.Name != "ops" {
+				t.Errorf("%s: the port %s is offered to other pods", file, p.Name)
+			}
+		}
+	}
+}
+
 func TestProbesAskTheOperatorsEndpoint(t *testing.T) {
 	for _, file := range variants {
 		c := sidecar(t, pod(t, file), "pathgrant")
@@ -247,7 +265,8 @@ func TestEnvoyAndPathgrantMeetAtTheSocket(t *testing.T) {
 		t.Fatalf("the bootstrap has %d pipes, want one", len(pipes))
 	}
 	pipe, _ := pipes[0].(map[string]any)
-	if want := "unix://" + pipe["path"].(string); oneFlag(t, c, "listen") != want {
+	path, _ := pipe["path"].(string)
+	if want := "unix://" + path; oneFlag(t, c, "listen") != want {
 		t.Errorf("Pathgrant listens on %s, and the bootstrap of Envoy has %s", oneFlag(t, c, "listen"), want)
 	}
 	for _, of := range []*corev1.Container{c, envoy} {
