@@ -60,6 +60,9 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 	for _, warning := range cfg.Warnings() {
 		log.WarnContext(ctx, "questionable setting", "warning", warning)
 	}
+	for _, warning := range cfg.Warnings() {
+		log.WarnContext(ctx, "setting that deserves a second look", "warning", warning)
+	}
 	limit := int64(cfg.MemoryLimit)
 	if limit >= 0 {
 		if _, _, err := ops.LimitMemory(limit); err != nil {
@@ -126,6 +129,7 @@ type parts struct {
 	metrics      *ops.Metrics
 	grpc         *server.Server
 	listening    atomic.Pointer[[]string]
+	draining     atomic.Bool
 }
 
 func (p *parts) build(stderr io.Writer) (err error) {
@@ -224,6 +228,7 @@ const readinessInterval = 100 * time.Millisecond
 // run runs the parts. They end in two steps: first the server drains, answering as long
 // as anybody asks; then all that it needs for that.
 func (p *parts) run(ctx context.Context, listeners, operator []net.Listener) error {
+	defer context.AfterFunc(ctx, func() { p.draining.Store(true) })()
 	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBehind()
 	group, groupCtx := errgroup.WithContext(behind)
@@ -277,6 +282,9 @@ func (p *parts) status() ops.Status {
 		}
 	}
 	status.Readiness, status.Detail = readiness(held, from)
+	if p.draining.Load() {
+		status.Readiness, status.Detail = server.NotReady, "draining: the process was told to stop"
+	}
 	return status
 }
 
