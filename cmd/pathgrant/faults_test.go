@@ -31,6 +31,7 @@ func TestTerminatedUnderLoadNoStartedCheckFails(t *testing.T) {
 	const delay, timeout = 500 * time.Millisecond, 10 * time.Second
 	s := w.serve("--bundle", w.path("policy.yaml"), "--drain-delay", delay.String(), "--drain-timeout", timeout.String())
 	s.becomes("ada", 200, "GRANTED")
+	s.healthy(healthv1.HealthCheckResponse_SERVING)
 
 	const clients, callers = 4, 4
 	var checks, afterTheSignal atomic.Int64
@@ -290,7 +291,7 @@ func TestABundleCutShortWhileItIsCopiedIsNeverApplied(t *testing.T) {
 	text := policy("ada", "eve")
 	text = bytes.Replace(text, []byte("...\n"), fmt.Appendf(nil,
 		"      - {principalType: User, principalObjectId: eve, roleDefinitionName: Power Platform Reader, scope: /tenants/%[1]s/environments/e1, effect: DENY}\n"+
-			"      - {principalType: User, principalObjectId: ada, roleDefinitionName: Power Platform Reader, scope: /tenants/%[1]s, effect: FORBID}\n...\n", tenant), 1)
+			"      - {principalType: User, principalObjectId: ada, roleDefinitionName: Power Platform Reader, scope: /tenants/%[1]s/environments/e1, effect: FORBID}\n...\n", tenant), 1)
 	asJSON := func(yaml []byte) []byte {
 		w.write("convert.yaml", yaml)
 		return []byte(w.must("export", "--bundle", w.path("convert.yaml"), "-o", "json"))

@@ -58,9 +58,6 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 	log := newLog(stderr, cfg)
 	log.InfoContext(ctx, "starting", "version", buildVersion(), "data", cfg.Data, "bundle", cfg.Bundle)
 	for _, warning := range cfg.Warnings() {
-		log.WarnContext(ctx, "questionable setting", "warning", warning)
-	}
-	for _, warning := range cfg.Warnings() {
 		log.WarnContext(ctx, "setting that deserves a second look", "warning", warning)
 	}
 	limit := int64(cfg.MemoryLimit)
@@ -179,11 +176,11 @@ func (p *parts) build(stderr io.Writer) (err error) {
 }
 
 func identityHeaders(cfg *config.Config) extauthz.Headers {
-	names := extauthz.DefaultHeaders()
-	names.Principal, names.Tenant = cfg.IdentityHeaders.Principal, cfg.IdentityHeaders.Tenant
-	names.Permission, names.Scope = cfg.IdentityHeaders.Permission, cfg.IdentityHeaders.Scope
-	names.DecisionID, names.Revision = cfg.IdentityHeaders.DecisionID, cfg.IdentityHeaders.Revision
-	return names
+	h := cfg.IdentityHeaders
+	return extauthz.Headers{
+		Principal: h.Principal, PrincipalType: h.PrincipalType, Tenant: h.Tenant,
+		Permission: h.Permission, Scope: h.Scope, DecisionID: h.DecisionID, Revision: h.Revision,
+	}
 }
 
 func denialDetail(cfg *config.Config) extauthz.DenialDetail {
@@ -236,7 +233,10 @@ func (p *parts) run(ctx context.Context, listeners, operator []net.Listener) err
 	group.Go(func() error { return p.verifier.Run(groupCtx) })
 	group.Go(func() error { return p.decisions.Run(groupCtx) })
 	group.Go(func() error {
-		return p.grpc.FollowReadiness(groupCtx, readinessInterval, func() server.Readiness { return p.status().Readiness })
+		return p.grpc.FollowReadiness(groupCtx, readinessInterval, func() server.Readiness {
+			ready, _ := readiness(p.store.Stats(), p.source.State())
+			return ready
+		})
 	})
 	if len(operator) > 0 {
 		handler := ops.Handler(ops.Options{Status: p.status, Metrics: p.metrics, Profiling: p.cfg.Pprof})
@@ -282,8 +282,12 @@ func (p *parts) status() ops.Status {
 		}
 	}
 	status.Readiness, status.Detail = readiness(held, from)
-	if p.draining.Load() {
+	switch serving := p.grpc.Readiness().Serving(); {
+	case p.draining.Load():
 		status.Readiness, status.Detail = server.NotReady, "draining: the process was told to stop"
+	case !serving && status.Readiness.Serving():
+		// Whoever waits for /readyz may ask at once: health must say so first.
+		status.Readiness, status.Detail = server.NotReady, "starting"
 	}
 	return status
 }

@@ -129,8 +129,10 @@ func printStatus(w io.Writer, s ops.Status, now time.Time) {
 	for _, listener := range s.Listeners {
 		line("listening", "%s", listener)
 	}
-	line("revision", "%d.%d", s.Snapshot.Revision.Epoch, s.Snapshot.Revision.Number)
-	if !s.Snapshot.Proved.IsZero() {
+	if s.Snapshot.Revision != (authz.Revision{}) {
+		line("revision", "%d.%d", s.Snapshot.Revision.Epoch, s.Snapshot.Revision.Number)
+	}
+	if s.Snapshot.Revision != (authz.Revision{}) && !s.Snapshot.Proved.IsZero() {
 		line("age", "%s", now.Sub(s.Snapshot.Proved).Round(time.Second))
 	}
 	if s.Snapshot.Quarantined > 0 {

@@ -112,12 +112,13 @@ func (t TLS) Files() server.CertificateFiles {
 
 // IdentityHeaders are header names, in lower case.
 type IdentityHeaders struct {
-	Principal  string `yaml:"principal"`
-	Tenant     string `yaml:"tenant"`
-	Permission string `yaml:"permission"`
-	Scope      string `yaml:"scope"`
-	DecisionID string `yaml:"decision_id"`
-	Revision   string `yaml:"revision"`
+	Principal     string `yaml:"principal"`
+	PrincipalType string `yaml:"principal_type"`
+	Tenant        string `yaml:"tenant"`
+	Permission    string `yaml:"permission"`
+	Scope         string `yaml:"scope"`
+	DecisionID    string `yaml:"decision_id"`
+	Revision      string `yaml:"revision"`
 }
 
 // Default returns the settings that hold when nothing is given: a local store in the
@@ -134,12 +135,13 @@ func Default() Config {
 		UnknownScopes:   UnknownScopesDeny,
 		DenialDetail:    DenialDetailPermission,
 		IdentityHeaders: IdentityHeaders{
-			Principal:  "x-pathgrant-principal",
-			Tenant:     "x-pathgrant-tenant",
-			Permission: "x-pathgrant-permission",
-			Scope:      "x-pathgrant-scope",
-			DecisionID: "x-pathgrant-decision-id",
-			Revision:   "x-pathgrant-revision",
+			Principal:     "x-pathgrant-principal",
+			PrincipalType: "x-pathgrant-principal-type",
+			Tenant:        "x-pathgrant-tenant",
+			Permission:    "x-pathgrant-permission",
+			Scope:         "x-pathgrant-scope",
+			DecisionID:    "x-pathgrant-decision-id",
+			Revision:      "x-pathgrant-revision",
 		},
 		TLS:                   TLS{MinVersion: TLS13},
 		DrainDelay:            5 * time.Second,

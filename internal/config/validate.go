@@ -203,7 +203,7 @@ func (v *validation) headers() {
 	h := v.config.IdentityHeaders
 	used := make(map[string]string)
 	for _, header := range []struct{ key, name string }{
-		{"principal", h.Principal}, {"tenant", h.Tenant}, {"permission", h.Permission},
+		{"principal", h.Principal}, {"principal_type", h.PrincipalType}, {"tenant", h.Tenant}, {"permission", h.Permission},
 		{"scope", h.Scope}, {"decision_id", h.DecisionID}, {"revision", h.Revision},
 	} {
 		key := "identity_headers." + header.key

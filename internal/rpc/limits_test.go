@@ -46,9 +46,13 @@ func TestWhatIsOverItsLimitFailsTheCallAndNamesTheField(t *testing.T) {
 		{"subject.tenant", 256, permission, func(q *pathgrantv1.CheckQuestion, n int) { q.Subject.Tenant = strings.Repeat("t", n) }, ""},
 		{"subject.principal.id", 256, permission, func(q *pathgrantv1.CheckQuestion, n int) { q.Subject.Principal.Id = strings.Repeat("p", n) }, ""},
 		{"subject.groups", 10000, permission, func(q *pathgrantv1.CheckQuestion, n int) { q.Subject.Groups = repeated("g", n) }, ""},
-		{"subject.groups[2]", 256, request, func(q *pathgrantv1.CheckQuestion, n int) { q.Subject.Groups = []string{"a", "b", strings.Repeat("g", n)} }, ""},
+		{"subject.groups[2]", 256, request, func(q *pathgrantv1.CheckQuestion, n int) {
+			q.Subject.Groups = []string{"a", "b", strings.Repeat("g", n)}
+		}, ""},
 		{"subject.directory_roles", 1000, request, func(q *pathgrantv1.CheckQuestion, n int) { q.Subject.DirectoryRoles = repeated("r", n) }, ""},
-		{"subject.directory_roles[0]", 256, permission, func(q *pathgrantv1.CheckQuestion, n int) { q.Subject.DirectoryRoles = []string{strings.Repeat("r", n), "x"} }, ""},
+		{"subject.directory_roles[0]", 256, permission, func(q *pathgrantv1.CheckQuestion, n int) {
+			q.Subject.DirectoryRoles = []string{strings.Repeat("r", n), "x"}
+		}, ""},
 		{"permission.permission", 256, permission, func(q *pathgrantv1.CheckQuestion, n int) { q.GetPermission().Permission = strings.Repeat("p", n) }, ""},
 		{"permission.scope", 1024, permission, func(q *pathgrantv1.CheckQuestion, n int) { q.GetPermission().Scope = strings.Repeat("s", n) }, ""},
 		{"http_request.method", 32, request, func(q *pathgrantv1.CheckQuestion, n int) { q.GetHttpRequest().Method = strings.Repeat("M", n) }, ""},

@@ -26,7 +26,10 @@ func TestChecks(t *testing.T) {
 	p.hold(t,
 		assignment("a1", "ada", authz.AssignAllow, "/tenants/t1"),
 		assignment("a2", "ada", authz.AssignDeny, "/tenants/t1/environments/e2"))
-	change := func(q *pathgrantv1.CheckQuestion, f func(*pathgrantv1.CheckQuestion)) *pathgrantv1.CheckQuestion { f(q); return q }
+	change := func(q *pathgrantv1.CheckQuestion, f func(*pathgrantv1.CheckQuestion)) *pathgrantv1.CheckQuestion {
+		f(q)
+		return q
+	}
 	read := func() *pathgrantv1.CheckQuestion { return direct("ada", "PowerApps.Apps.Read", "/tenants/t1") }
 	for _, test := range []struct {
 		name   string

@@ -14,7 +14,7 @@ var (
 	// ErrCorrupt says that what stands on disk is not what was written.
 	ErrCorrupt = errors.New("the snapshot on disk is damaged")
 	// ErrSchema says that the snapshot was written by a newer release.
-	ErrSchema = errors.New("the snapshot was written by a newer release: run that release, or deliver the data again with a restore")
+	ErrSchema = errors.New("the snapshot was written by a newer release: run that release, or deliver the data again with pathgrant import --restore")
 	// ErrCatalogue says that the stored data does not fit the catalogue it is opened
 	// with: a custom role names a permission that does not exist, an assignment names a
 	// role that does not exist, or identifiers are stored in another spelling.

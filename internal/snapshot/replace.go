@@ -230,7 +230,6 @@ func (s *Store) publishDoubtful(next *Snapshot, why error) error {
 	next.generation = s.generation + 1
 	next.revision.Epoch = max(uint64(s.now().UnixMicro()), s.epochFloor+1)
 	s.mu.Unlock()
-	next.slots = new(slotTable)
 	return errors.Join(why, s.publish(next, why))
 }
 
