@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -166,9 +165,9 @@ func (p *parts) build(stderr io.Writer) (err error) {
 	options := p.cfg.Server()
 	options.TLS, options.Log = p.certificates, p.log
 	p.grpc = server.New(options)
-	authv3.RegisterAuthorizationServer(p.grpc, extauthz.New(extauthz.Options{
+	extauthz.New(extauthz.Options{
 		Decider: g, Headers: identityHeaders(p.cfg), Detail: denialDetail(p.cfg), Log: p.log,
-	}))
+	}).Register(p.grpc)
 	pathgrantv1.RegisterAuthorizationServiceServer(p.grpc, rpc.New(rpc.Options{
 		Decider: g, Mapper: g, FoldCase: p.catalogues.FoldCase(), Log: p.log,
 	}))

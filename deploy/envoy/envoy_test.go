@@ -204,9 +204,9 @@ func TestAProvokedPanicDeniesWhereFailuresArePasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := server.New(server.Options{})
-	authv3.RegisterAuthorizationServer(s, extauthz.New(extauthz.Options{
+	extauthz.New(extauthz.Options{
 		Decider: panicking{}, Headers: extauthz.DefaultHeaders(), Log: slog.New(slog.DiscardHandler),
-	}))
+	}).Register(s)
 	s.SetReadiness(server.Ready)
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)

@@ -3,21 +3,13 @@ package extauthz
 import (
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-
-	"github.com/pathgrant/pathgrant/internal/ask"
+	"google.golang.org/protobuf/proto"
 )
 
-// headers gives the request's headers by lower-case name, whichever of its two forms
-// the proxy filled: "headers" joins repeated ones with a comma, "header_map" keeps them
-// apart.
-type headers struct {
-	joined map[string]string
-	list   []*corev3.HeaderValue
-}
+// The request's headers come in two forms, of which a proxy fills one: "headers" joins
+// repeated ones with a comma, "header_map" keeps them apart.
 
 var (
 	errNoHTTP           = errors.New("the check carries no HTTP request")
@@ -26,77 +18,102 @@ var (
 	errUnreadableHeader = errors.New("a header's name is not lower case")
 )
 
-// readHeaders checks that the two forms, where both are filled, say the same.
-func readHeaders(http *authv3.AttributeContext_HttpRequest) (headers, error) {
-	h := headers{joined: http.GetHeaders(), list: http.GetHeaderMap().GetHeaders()}
-	for _, header := range h.list {
-		if header.GetValue() != "" && len(header.GetRawValue()) > 0 && header.GetValue() != string(header.GetRawValue()) {
-			return headers{}, errHeaderTwoValues
+// read scans a check and refuses what cannot be decided on. The error is for the log and
+// the answer's detail.
+func (s *scanned) read(frame []byte) error {
+	if err := s.scan(frame); err != nil {
+		return err
+	}
+	if !s.http {
+		return errNoHTTP
+	}
+	for i := range s.listed {
+		h := &s.listed[i]
+		if h.value != "" && h.raw != "" && h.value != h.raw {
+			return errHeaderTwoValues
 		}
-		if header.GetKey() != strings.ToLower(header.GetKey()) {
-			return headers{}, errUnreadableHeader
+		if h.name != strings.ToLower(h.name) {
+			return errUnreadableHeader
 		}
-	}
-	if len(h.joined) == 0 || len(h.list) == 0 {
-		return h, nil
-	}
-	joined := make(map[string]string, len(h.joined))
-	for _, header := range h.list {
-		value := headerValue(header)
-		if earlier, ok := joined[header.GetKey()]; ok {
-			value = earlier + "," + value
-		}
-		joined[header.GetKey()] = value
-	}
-	if len(joined) != len(h.joined) {
-		return headers{}, errHeadersDisagree
-	}
-	for name, value := range h.joined {
-		if other, ok := joined[name]; !ok || other != value {
-			return headers{}, errHeadersDisagree
+		if h.raw != "" {
+			h.value = h.raw
 		}
 	}
-	return h, nil
+	if len(s.joined) > 0 && len(s.listed) > 0 {
+		return s.compare()
+	}
+	return nil
 }
 
-func headerValue(header *corev3.HeaderValue) string {
-	if raw := header.GetRawValue(); len(raw) > 0 {
-		return string(raw)
+// compare checks that the two forms of headers, both filled, say the same.
+func (s *scanned) compare() error {
+	joined := make(map[string]string, len(s.joined))
+	for _, h := range s.joined {
+		joined[h.name] = h.value
 	}
-	return header.GetValue()
+	listed := make(map[string]string, len(joined))
+	for _, h := range s.listed {
+		if earlier, ok := listed[h.name]; ok {
+			h.value = earlier + "," + h.value
+		}
+		listed[h.name] = h.value
+	}
+	if len(joined) != len(listed) {
+		return errHeadersDisagree
+	}
+	for name, value := range joined {
+		if other, ok := listed[name]; !ok || other != value {
+			return errHeadersDisagree
+		}
+	}
+	return nil
 }
 
-// values returns all values of a header.
-func (h headers) values(name string) []string {
-	if len(h.list) == 0 {
-		if value, ok := h.joined[name]; ok {
-			return []string{value}
-		}
-		return nil
-	}
-	var all []string
-	for _, header := range h.list {
-		if header.GetKey() == name {
-			all = append(all, headerValue(header))
+// last returns the value of the last of all that has the name.
+func last(all []header, name string) (value string, ok bool) {
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].name == name {
+			return all[i].value, true
 		}
 	}
-	return all
+	return "", false
 }
 
-// value returns a header's one value, or its values joined with commas.
-func (h headers) value(name string) string { return strings.Join(h.values(name), ",") }
-
-// each calls f with every header's name.
-func (h headers) each(f func(name string)) {
-	if len(h.list) > 0 {
-		for _, header := range h.list {
-			f(header.GetKey())
+// appendValues appends all values of a header to dst.
+func (s *scanned) appendValues(dst []string, name string) []string {
+	if len(s.listed) == 0 {
+		if value, ok := last(s.joined, name); ok {
+			dst = append(dst, value)
 		}
-		return
+		return dst
 	}
-	for name := range h.joined {
-		f(name)
+	for i := range s.listed {
+		if s.listed[i].name == name {
+			dst = append(dst, s.listed[i].value)
+		}
 	}
+	return dst
+}
+
+// headerValues returns all values of a header.
+func (s *scanned) headerValues(name string) []string { return s.appendValues(nil, name) }
+
+// headerValue returns a header's one value, or its values joined with commas.
+func (s *scanned) headerValue(name string) string {
+	var room [4]string
+	values := s.appendValues(room[:0], name)
+	if len(values) == 1 {
+		return values[0]
+	}
+	return strings.Join(values, ",")
+}
+
+// names are the headers, with repetitions, in one of their forms.
+func (s *scanned) headers() []header {
+	if len(s.listed) > 0 {
+		return s.listed
+	}
+	return s.joined
 }
 
 // The keys of context_extensions, which a route's configuration sets and a client
@@ -106,42 +123,26 @@ const (
 	permissionExtension = "permission"
 )
 
-// requestFrom reads what a decision needs out of a check. It refuses what it cannot
-// read; the error is for the log and the answer's detail.
-func requestFrom(in *authv3.CheckRequest) (*ask.Request, headers, error) {
-	attributes := in.GetAttributes()
-	http := attributes.GetRequest().GetHttp()
-	if http == nil {
-		return nil, headers{}, errNoHTTP
+func (s *scanned) contextExtension(name string) string {
+	value, _ := last(s.extensions, name)
+	return value
+}
+
+// metadataValue returns a value of the filter metadata as plain JSON types. Only one
+// source of identity asks for it, so it is read when that does.
+func (s *scanned) metadataValue(namespace, key string) any {
+	if s.metadata == "" {
+		return nil
 	}
-	h, err := readHeaders(http)
-	if err != nil {
-		return nil, headers{}, err
+	var all corev3.Metadata
+	if err := proto.Unmarshal([]byte(s.metadata), &all); err != nil {
+		return nil // cannot be: the scan has read it
 	}
-	extensions := attributes.GetContextExtensions()
-	contentType := h.value("content-type")
-	r := &ask.Request{
-		Adapter:            Adapter,
-		HTTP:               true,
-		Method:             http.GetMethod(),
-		Host:               http.GetHost(),
-		Path:               http.GetPath(),
-		GRPC:               isGRPC(contentType),
-		Header:             h.value,
-		ContextExtension:   func(name string) string { return extensions[name] },
-		Catalogue:          extensions[catalogueExtension],
-		PermissionOverride: extensions[permissionExtension],
-		Credentials: ask.Credentials{
-			Authorization: h.values("authorization"),
-			Principal:     attributes.GetSource().GetPrincipal(),
-			Metadata:      metadataOf(attributes.GetMetadataContext()),
-			Header:        h.values,
-		},
+	value, ok := all.GetFilterMetadata()[namespace].GetFields()[key]
+	if !ok {
+		return nil
 	}
-	if !utf8.ValidString(r.Host) || !utf8.ValidString(r.Method) {
-		return nil, headers{}, errors.New("the host or the method is not UTF-8")
-	}
-	return r, h, nil
+	return value.AsInterface()
 }
 
 // isGRPC tells whether a content type is one of gRPC's: application/grpc,
@@ -149,17 +150,4 @@ func requestFrom(in *authv3.CheckRequest) (*ask.Request, headers, error) {
 func isGRPC(contentType string) bool {
 	const grpc = "application/grpc"
 	return len(contentType) >= len(grpc) && strings.EqualFold(contentType[:len(grpc)], grpc)
-}
-
-func metadataOf(metadata *corev3.Metadata) func(namespace, key string) any {
-	if metadata == nil {
-		return nil
-	}
-	return func(namespace, key string) any {
-		value, ok := metadata.GetFilterMetadata()[namespace].GetFields()[key]
-		if !ok {
-			return nil
-		}
-		return value.AsInterface()
-	}
 }

@@ -1,18 +1,14 @@
 package extauthz
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pathgrant/pathgrant/internal/ask"
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -77,115 +73,208 @@ var overriding = []string{
 // overridingPrefixes catch the spellings of such headers that are not listed.
 var overridingPrefixes = []string{"x-original-", "x-rewrite-"}
 
-// encoder turns answers into responses. Its methods always set a status, because Envoy
-// reads a response without one as allow.
+// The fields of the messages that are written, by their numbers in the protos.
+const (
+	checkStatus   = 1 // CheckResponse.status
+	checkDenied   = 2 // CheckResponse.denied_response
+	checkOK       = 3 // CheckResponse.ok_response
+	checkMetadata = 4 // CheckResponse.dynamic_metadata
+
+	statusCode    = 1 // google.rpc.Status.code
+	statusMessage = 2 // google.rpc.Status.message
+
+	replyHeaders   = 2 // OkHttpResponse.headers and DeniedHttpResponse.headers
+	okRemovals     = 5 // OkHttpResponse.headers_to_remove
+	deniedStatus   = 1 // DeniedHttpResponse.status
+	deniedBody     = 3 // DeniedHttpResponse.body
+	httpStatusCode = 1 // HttpStatus.code
+	optionHeader   = 1 // HeaderValueOption.header
+	optionAction   = 3 // HeaderValueOption.append_action
+	headerKey      = 1 // HeaderValue.key
+	headerValue    = 2 // HeaderValue.value
+	structFields   = 1 // Struct.fields
+	entryKey       = 1 // of a map's entry
+	entryValue     = 2 // of a map's entry
+	valueString    = 3 // Value.string_value
+	overwriteOrAdd = uint64(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
+)
+
+// encoder writes answers as CheckResponse messages. Its methods begin with the status,
+// because Envoy reads a response without one as allow.
 type encoder struct {
-	headers Headers
-	names   []string // of headers, lower case
+	headers Headers  // lower case
+	names   []string // of headers
 	detail  DenialDetail
+	// What every allowed request loses, already written: with a caller, whose headers are
+	// set, and without.
+	removed, removedUnset []byte
 }
 
-func (e *encoder) respond(a *ask.Answer, h headers, grpcCaller bool) *authv3.CheckResponse {
-	if a.Allowed() {
-		return e.allowed(a, h)
+func newEncoder(h Headers, detail DenialDetail) encoder {
+	for _, name := range []*string{&h.Principal, &h.PrincipalType, &h.Tenant, &h.Permission, &h.Scope, &h.DecisionID, &h.Revision} {
+		*name = strings.ToLower(*name)
 	}
-	return e.denied(a, grpcCaller)
-}
-
-func (e *encoder) allowed(a *ask.Answer, h headers) *authv3.CheckResponse {
-	ok := &authv3.OkHttpResponse{}
-	set := map[string]bool{}
-	if a.Subject != nil {
-		principal := a.Subject.Principal()
-		permissions, scopes := joinPermissions(a.Permissions, ","), joinScopes(a.Scopes, ",")
-		for _, header := range []struct{ name, value string }{
-			{e.headers.Principal, principal.ID},
-			{e.headers.PrincipalType, principal.Type.String()},
-			{e.headers.Tenant, a.Subject.Tenant()},
-			{e.headers.Permission, permissions},
-			{e.headers.Scope, scopes},
-			{e.headers.DecisionID, a.DecisionID.String()},
-			{e.headers.Revision, revisionText(a.Revision)},
-		} {
-			if header.name == "" {
-				continue
-			}
-			set[strings.ToLower(header.name)] = true
-			// Append stays unset: with it set, newer Envoys ignore the action, and an
-			// action left at its zero value adds a second header after the client's.
-			ok.Headers = append(ok.Headers, &corev3.HeaderValueOption{
-				Header:       &corev3.HeaderValue{Key: strings.ToLower(header.name), Value: headerSafe(header.value)},
-				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-			})
-		}
+	e := encoder{headers: h, names: h.names(), detail: detail}
+	for _, name := range overriding {
+		e.removed = appendText(e.removed, okRemovals, name)
 	}
-	ok.HeadersToRemove = e.removals(h, set)
-	return &authv3.CheckResponse{
-		Status:          &rpcstatus.Status{Code: int32(codes.OK)},
-		HttpResponse:    &authv3.CheckResponse_OkResponse{OkResponse: ok},
-		DynamicMetadata: dynamicMetadata(a),
-	}
-}
-
-// removals are the identity headers that are not set, the overriding headers, and
-// whatever else the client sent under our prefix.
-func (e *encoder) removals(h headers, set map[string]bool) []string {
-	remove := slices.Clone(overriding)
+	e.removedUnset = slices.Clone(e.removed)
 	for _, name := range e.names {
-		if !set[name] {
-			remove = append(remove, name)
-		}
+		e.removedUnset = appendText(e.removedUnset, okRemovals, name)
 	}
-	h.each(func(name string) {
-		if set[name] || slices.Contains(remove, name) {
-			return
-		}
-		if strings.HasPrefix(name, ownPrefix) || slices.ContainsFunc(overridingPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
-			remove = append(remove, name)
-		}
-	})
-	return remove
+	return e
 }
 
-func (e *encoder) denied(a *ask.Answer, grpcCaller bool) *authv3.CheckResponse {
+// respond appends the response to dst.
+func (e *encoder) respond(dst []byte, a *ask.Answer, headers []header, grpcCaller bool) []byte {
+	if a.Allowed() {
+		return e.allowed(dst, a, headers)
+	}
+	return e.denied(dst, a, grpcCaller)
+}
+
+func (e *encoder) allowed(b []byte, a *ask.Answer, headers []header) []byte {
+	b, status := begin(b, checkStatus) // its code, OK, is zero
+	b = end(b, status)
+	b, ok := begin(b, checkOK)
+	removed := e.removedUnset
+	if a.Subject != nil {
+		removed = e.removed
+		b = e.identity(b, a)
+	}
+	b = append(b, removed...)
+	b = e.removals(b, headers)
+	b = end(b, ok)
+	return appendMetadata(b, a)
+}
+
+// identity appends the headers that say upstream who asked, for what.
+func (e *encoder) identity(b []byte, a *ask.Answer) []byte {
+	principal := a.Subject.Principal()
+	for _, h := range [...]struct{ name, value string }{
+		{e.headers.Principal, principal.ID},
+		{e.headers.PrincipalType, principal.Type.String()},
+		{e.headers.Tenant, a.Subject.Tenant()},
+	} {
+		if h.name != "" {
+			var at marks
+			b, at = beginHeader(b, h.name)
+			b = endHeader(appendHeaderSafe(b, h.value), at)
+		}
+	}
+	if e.headers.Permission != "" {
+		var at marks
+		b, at = beginHeader(b, e.headers.Permission)
+		b = endHeader(appendJoinedSafe(b, a.Permissions), at)
+	}
+	if e.headers.Scope != "" {
+		var at marks
+		b, at = beginHeader(b, e.headers.Scope)
+		b = endHeader(appendJoinedSafe(b, a.Scopes), at)
+	}
+	if e.headers.DecisionID != "" {
+		b = appendIDHeader(b, e.headers.DecisionID, a.DecisionID)
+	}
+	if e.headers.Revision != "" {
+		var at marks
+		b, at = beginHeader(b, e.headers.Revision)
+		b = endHeader(appendRevision(b, a.Revision), at)
+	}
+	return b
+}
+
+// marks are where the three nested parts of a header, or of a Struct's field, begin.
+type marks struct{ outer, inner, value int }
+
+// beginHeader begins a header that overwrites one of the same name. "append" stays unset:
+// with it set, newer Envoys ignore the action, and an action left at its zero value adds
+// a second header after the client's.
+func beginHeader(b []byte, name string) ([]byte, marks) {
+	var at marks
+	b, at.outer = begin(b, replyHeaders)
+	b, at.inner = begin(b, optionHeader)
+	b = appendText(b, headerKey, name)
+	b, at.value = begin(b, headerValue)
+	return b, at
+}
+
+func endHeader(b []byte, at marks) []byte {
+	b = end(end(b, at.value), at.inner)
+	b = protowire.AppendTag(b, optionAction, protowire.VarintType)
+	return end(protowire.AppendVarint(b, overwriteOrAdd), at.outer)
+}
+
+func appendHeader(b []byte, name, value string) []byte {
+	b, at := beginHeader(b, name)
+	return endHeader(append(b, value...), at)
+}
+
+func appendIDHeader(b []byte, name string, id ask.DecisionID) []byte {
+	b, at := beginHeader(b, name)
+	return endHeader(appendID(b, id), at)
+}
+
+func appendID(b []byte, id ask.DecisionID) []byte {
+	b, _ = id.AppendText(b) // never fails
+	return b
+}
+
+func appendRevision(b []byte, r authz.Revision) []byte {
+	b = append(strconv.AppendUint(b, r.Epoch, 10), '.')
+	return strconv.AppendUint(b, r.Number, 10)
+}
+
+// removals appends what the client sent under our prefix, and the overriding headers that
+// are not listed. What is set, or removed already, is left out.
+func (e *encoder) removals(b []byte, headers []header) []byte {
+	for i := range headers {
+		name := headers[i].name
+		if !strings.HasPrefix(name, "x-") ||
+			!strings.HasPrefix(name, ownPrefix) && !slices.ContainsFunc(overridingPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) ||
+			slices.Contains(overriding, name) || slices.Contains(e.names, name) ||
+			slices.ContainsFunc(headers[:i], func(h header) bool { return h.name == name }) {
+			continue
+		}
+		b = appendText(b, okRemovals, name)
+	}
+	return b
+}
+
+func (e *encoder) denied(b []byte, a *ask.Answer, grpcCaller bool) []byte {
 	status := httpStatus(a.Reason)
 	code := codes.PermissionDenied
 	if status == http.StatusUnauthorized {
 		code = codes.Unauthenticated
 	}
-	inner := e.innerError(a)
-	response := &authv3.DeniedHttpResponse{
-		Status: &typev3.HttpStatus{Code: typev3.StatusCode(status)},
-		Headers: []*corev3.HeaderValueOption{
-			replyHeader("x-pathgrant-decision-id", a.DecisionID.String()),
-		},
-	}
-	if grpcCaller {
-		// Envoy turns the body into grpc-message.
-		response.Body = inner.Message
-	} else {
-		response.Headers = append(response.Headers, replyHeader("content-type", "application/json; charset=utf-8"))
-		response.Body = errorBody(status, inner, a)
-	}
-	if status == http.StatusUnauthorized {
-		challenge := `Bearer realm="pathgrant"`
-		if a.InvalidCredentials {
-			challenge += `, error="invalid_token"`
-		}
-		response.Headers = append(response.Headers, replyHeader("www-authenticate", challenge))
-	}
-	return &authv3.CheckResponse{
-		Status:          &rpcstatus.Status{Code: int32(code), Message: a.Reason.String()},
-		HttpResponse:    &authv3.CheckResponse_DeniedResponse{DeniedResponse: response},
-		DynamicMetadata: dynamicMetadata(a),
-	}
-}
+	b, at := begin(b, checkStatus)
+	b = protowire.AppendVarint(protowire.AppendTag(b, statusCode, protowire.VarintType), uint64(code))
+	b = end(appendText(b, statusMessage, a.Reason.String()), at)
 
-func replyHeader(name, value string) *corev3.HeaderValueOption {
-	return &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: name, Value: value},
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	b, denied := begin(b, checkDenied)
+	b, at = begin(b, deniedStatus)
+	b = protowire.AppendVarint(protowire.AppendTag(b, httpStatusCode, protowire.VarintType), uint64(status))
+	b = end(b, at)
+	b = appendIDHeader(b, "x-pathgrant-decision-id", a.DecisionID)
+	if !grpcCaller {
+		b = appendHeader(b, "content-type", "application/json; charset=utf-8")
 	}
+	switch {
+	case status != http.StatusUnauthorized:
+	case a.InvalidCredentials:
+		b = appendHeader(b, "www-authenticate", `Bearer realm="pathgrant", error="invalid_token"`)
+	default:
+		b = appendHeader(b, "www-authenticate", `Bearer realm="pathgrant"`)
+	}
+	var room [512]byte
+	message := e.appendMessage(room[:0], a)
+	if grpcCaller {
+		b = appendText(b, deniedBody, message) // Envoy turns it into grpc-message
+	} else {
+		b, at = begin(b, deniedBody)
+		b = end(e.appendBody(b, status, message, a), at)
+	}
+	b = end(b, denied)
+	return appendMetadata(b, a)
 }
 
 // httpStatus is the status that a refusal is answered with. What is not listed is 403,
@@ -201,37 +290,6 @@ func httpStatus(r authz.Reason) int {
 	default:
 		return http.StatusForbidden
 	}
-}
-
-// innerError is the part of the error body that says why, in the shape of the Power
-// Platform API.
-type innerError struct {
-	Code    string   `json:"code"`
-	Message string   `json:"message"`
-	Reason  string   `json:"reason,omitempty"`
-	Missing []string `json:"missingPermissions,omitempty"`
-	Scopes  []string `json:"scopes,omitempty"`
-}
-
-func (e *encoder) innerError(a *ask.Answer) innerError {
-	inner := innerError{Code: errorCode(a.Reason), Message: errorMessage(a)}
-	if e.detail == DetailNone {
-		inner.Message = outerMessage(httpStatus(a.Reason))
-		return inner
-	}
-	inner.Reason = a.Reason.String()
-	for _, permission := range a.Missing {
-		inner.Missing = append(inner.Missing, string(permission))
-	}
-	if e.detail == DetailScope {
-		for _, scope := range a.Scopes {
-			inner.Scopes = append(inner.Scopes, string(scope))
-		}
-		if len(a.Missing) > 0 && len(a.Scopes) > 0 {
-			inner.Message += ", at each of: [" + joinScopes(a.Scopes, ", ") + "]"
-		}
-	}
-	return inner
 }
 
 func errorCode(r authz.Reason) string {
@@ -257,26 +315,42 @@ func errorCode(r authz.Reason) string {
 	}
 }
 
-func errorMessage(a *ask.Answer) string {
+// appendMessage appends the sentence that says why, as much of it as the caller is told.
+func (e *encoder) appendMessage(b []byte, a *ask.Answer) []byte {
+	if e.detail == DetailNone {
+		return append(b, outerMessage(httpStatus(a.Reason))...)
+	}
+	b = append(b, "Authorization denied: "...)
+	b = appendWhy(b, a)
+	if e.detail == DetailScope && len(a.Missing) > 0 && len(a.Scopes) > 0 {
+		b = append(b, ", at each of: ["...)
+		b = append(appendJoined(b, a.Scopes, ", "), ']')
+	}
+	return b
+}
+
+func appendWhy(b []byte, a *ask.Answer) []byte {
 	switch a.Reason {
 	case authz.NoAssignment, authz.Overridden, authz.Forbidden, authz.Expired, authz.GroupsUnknown:
 		if len(a.Missing) > 0 {
-			return "Authorization denied: Principal missing required permissions, all of: [" + joinPermissions(a.Missing, ", ") + "]"
+			b = append(b, "Principal missing required permissions, all of: ["...)
+			return append(appendJoined(b, a.Missing, ", "), ']')
 		}
 	case authz.DelegatedScopeMissing:
-		return "Authorization denied: Application missing required delegated permissions, all of: [" + joinPermissions(a.Missing, ", ") + "]"
+		b = append(b, "Application missing required delegated permissions, all of: ["...)
+		return append(appendJoined(b, a.Missing, ", "), ']')
 	case authz.PrincipalDisabled:
-		return "Authorization denied: the caller's account is disabled"
+		return append(b, "the caller's account is disabled"...)
 	case authz.Unmapped:
 		if a.Detail == "" {
-			return "Authorization denied: the request maps to no permission"
+			return append(b, "the request maps to no permission"...)
 		}
 	default: // the detail says it
 	}
 	if a.Detail != "" {
-		return "Authorization denied: " + a.Detail
+		return append(b, a.Detail...)
 	}
-	return "Authorization denied: " + a.Reason.String()
+	return append(b, a.Reason.String()...)
 }
 
 func outerMessage(status int) string {
@@ -305,90 +379,72 @@ func outerCode(status int) string {
 	}
 }
 
-func errorBody(status int, inner innerError, a *ask.Answer) string {
-	type outer struct {
-		Code       string     `json:"code"`
-		Message    string     `json:"message"`
-		Inner      innerError `json:"innererror"`
-		DecisionID string     `json:"decisionId"`
+// appendBody appends the body of a refusal, in the shape of the Power Platform API.
+func (e *encoder) appendBody(b []byte, status int, message []byte, a *ask.Answer) []byte {
+	b = append(b, `{"error":{"code":`...)
+	b = appendJSON(b, outerCode(status))
+	b = append(b, `,"message":`...)
+	b = appendJSON(b, outerMessage(status))
+	b = append(b, `,"innererror":{"code":`...)
+	b = appendJSON(b, errorCode(a.Reason))
+	b = append(b, `,"message":`...)
+	b = appendJSON(b, message)
+	if e.detail != DetailNone {
+		b = append(b, `,"reason":`...)
+		b = appendJSON(b, a.Reason.String())
+		b = appendJSONList(b, "missingPermissions", a.Missing)
 	}
-	body, err := json.Marshal(struct {
-		Error outer `json:"error"`
-	}{outer{outerCode(status), outerMessage(status), inner, a.DecisionID.String()}})
-	if err != nil { // strings always marshal
-		return `{"error":{"code":"` + outerCode(status) + `"}}`
+	if e.detail == DetailScope {
+		b = appendJSONList(b, "scopes", a.Scopes)
 	}
-	return string(body)
+	b = append(b, `},"decisionId":"`...)
+	return append(appendID(b, a.DecisionID), `"}}`...)
 }
 
-// dynamicMetadata is for the proxy's access log and for filters behind this one; Envoy
-// puts it under envoy.filters.http.ext_authz.
-func dynamicMetadata(a *ask.Answer) *structpb.Struct {
-	fields := map[string]*structpb.Value{
-		"reason":      structpb.NewStringValue(a.Reason.String()),
-		"decision_id": structpb.NewStringValue(a.DecisionID.String()),
-		"revision":    structpb.NewStringValue(revisionText(a.Revision)),
+// appendMetadata appends what is for the proxy's access log and for filters behind this
+// one; Envoy puts it under envoy.filters.http.ext_authz.
+func appendMetadata(b []byte, a *ask.Answer) []byte {
+	b, metadata := begin(b, checkMetadata)
+	b, at := beginEntry(b, "reason")
+	b = endEntry(append(b, a.Reason.String()...), at)
+	b, at = beginEntry(b, "decision_id")
+	b = endEntry(appendID(b, a.DecisionID), at)
+	b, at = beginEntry(b, "revision")
+	b = endEntry(appendRevision(b, a.Revision), at)
+	if len(a.Permissions) > 0 {
+		b, at = beginEntry(b, "permission")
+		b = endEntry(appendJoinedSafe(b, a.Permissions), at)
 	}
-	text := func(key, value string) {
-		if value != "" {
-			fields[key] = structpb.NewStringValue(headerSafe(value))
-		}
+	if len(a.Scopes) > 0 {
+		b, at = beginEntry(b, "scope")
+		b = endEntry(appendJoinedSafe(b, a.Scopes), at)
 	}
-	text("permission", joinPermissions(a.Permissions, ","))
-	text("scope", joinScopes(a.Scopes, ","))
 	if a.Subject != nil {
-		text("principal", a.Subject.Principal().ID)
-		text("tenant", a.Subject.Tenant())
+		b = appendEntry(b, "principal", a.Subject.Principal().ID)
+		b = appendEntry(b, "tenant", a.Subject.Tenant())
 	}
 	if a.Assignment != nil {
-		text("assignment_id", a.Assignment.AssignmentID)
+		b = appendEntry(b, "assignment_id", a.Assignment.AssignmentID)
 	}
-	return &structpb.Struct{Fields: fields}
+	return end(b, metadata)
 }
 
-func revisionText(r authz.Revision) string { return fmt.Sprintf("%d.%d", r.Epoch, r.Number) }
-
-func joinPermissions(all []authz.Permission, separator string) string {
-	var b strings.Builder
-	for i, permission := range all {
-		if i > 0 {
-			b.WriteString(separator)
-		}
-		b.WriteString(string(permission))
-	}
-	return b.String()
+// beginEntry begins a text in a Struct.
+func beginEntry(b []byte, key string) ([]byte, marks) {
+	var at marks
+	b, at.outer = begin(b, structFields)
+	b = appendText(b, entryKey, key)
+	b, at.inner = begin(b, entryValue)
+	b, at.value = begin(b, valueString)
+	return b, at
 }
 
-func joinScopes(all []authz.Scope, separator string) string {
-	var b strings.Builder
-	for i, scope := range all {
-		if i > 0 {
-			b.WriteString(separator)
-		}
-		b.WriteString(string(scope))
-	}
-	return b.String()
-}
+func endEntry(b []byte, at marks) []byte { return end(end(end(b, at.value), at.inner), at.outer) }
 
-// headerSafe escapes every byte that may not stand in a header's value, and the percent
-// sign, so that a principal's name can neither end the header nor imitate an escape.
-func headerSafe(value string) string {
-	safe := func(c byte) bool { return c > 0x20 && c < 0x7F && c != '%' }
-	i := 0
-	for i < len(value) && safe(value[i]) {
-		i++
+func appendEntry(b []byte, key, value string) []byte {
+	if value == "" {
+		return b
 	}
-	if i == len(value) {
-		return value
-	}
-	var b strings.Builder
-	b.WriteString(value[:i])
-	for ; i < len(value); i++ {
-		if safe(value[i]) {
-			b.WriteByte(value[i])
-		} else {
-			fmt.Fprintf(&b, "%%%02X", value[i])
-		}
-	}
-	return b.String()
+	b, at := beginEntry(b, key)
+	return endEntry(appendHeaderSafe(b, value), at)
 }

@@ -1,20 +1,26 @@
 package extauthz_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pathgrant/pathgrant/internal/ask"
 	"github.com/pathgrant/pathgrant/internal/extauthz"
+	"github.com/pathgrant/pathgrant/internal/server"
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
 
@@ -29,12 +35,51 @@ func newServer(d deciderFunc, detail extauthz.DenialDetail) *extauthz.Server {
 	})
 }
 
-// check calls the server and fails on anything that Envoy could take for a pass.
+// check asks the server and fails on anything that Envoy could take for a pass.
 func check(t *testing.T, s *extauthz.Server, in *authv3.CheckRequest) *authv3.CheckResponse {
 	t.Helper()
-	response, err := s.Check(t.Context(), in)
+	wire, err := proto.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checkWire(t, s, wire)
+}
+
+// registrar keeps the service that is registered with it.
+type registrar struct {
+	desc *grpc.ServiceDesc
+	impl any
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (r *registrar) RegisterService(desc *grpc.ServiceDesc, impl any) { *r = registrar{desc, impl} }
+
+// call does with a message what grpc-go does: codec, handler, codec.
+func call(ctx context.Context, s *extauthz.Server, wire mem.BufferSlice) ([]byte, error) {
+	var r registrar
+	s.Register(&r)
+	codec := server.Codec()
+	reply, err := r.desc.Methods[0].Handler(r.impl, ctx, func(v any) error { return codec.Unmarshal(wire, v) }, nil)
+	if err != nil {
+		return nil, err
+	}
+	out, err := codec.Marshal(reply)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Free()
+	return out.Materialize(), nil
+}
+
+func checkWire(t *testing.T, s *extauthz.Server, wire []byte) *authv3.CheckResponse {
+	t.Helper()
+	out, err := call(t.Context(), s, mem.BufferSlice{mem.SliceBuffer(wire)})
 	if err != nil {
 		t.Fatalf("Check returned the gRPC error %v, which failure_mode_allow turns into a pass", err)
+	}
+	response := &authv3.CheckResponse{}
+	if err := proto.Unmarshal(out, response); err != nil {
+		t.Fatalf("the response can't be read: %v", err)
 	}
 	if response.GetStatus() == nil || proto.Size(response) == 0 {
 		t.Fatal("the response has no status, which Envoy reads as allow")
@@ -345,24 +390,29 @@ func TestBothFormsOfHeadersReachTheDecision(t *testing.T) {
 		}(), []string{"Bearer x"}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var seen *ask.Request
-			s := newServer(func(r *ask.Request, _ *ask.Answer) { seen = r }, extauthz.DetailPermission)
+			asked := 0
+			s := newServer(func(seen *ask.Request, _ *ask.Answer) {
+				asked++
+				if !slices.Equal(seen.Credentials.Authorization, test.auths) {
+					t.Errorf("authorization %q, want %q", seen.Credentials.Authorization, test.auths)
+				}
+				if seen.GRPC != test.grpc {
+					t.Errorf("gRPC %v, want %v", seen.GRPC, test.grpc)
+				}
+				if seen.Credentials.Principal != "spiffe://mesh/ns/a/sa/b" || seen.Catalogue != "second" || seen.PermissionOverride != "A.B.C" || seen.ContextExtension("environment") != "e1" {
+					t.Errorf("the peer or the context extensions were lost: %+v", seen)
+				}
+				payload, _ := seen.Credentials.Metadata("envoy.filters.http.jwt_authn", "payload").(map[string]any)
+				if payload["oid"] != "ada" {
+					t.Errorf("metadata %v, want the payload", payload)
+				}
+				if seen.Credentials.Metadata("envoy.filters.http.jwt_authn", "other") != nil {
+					t.Error("a metadata key that is not there has a value")
+				}
+			}, extauthz.DetailPermission)
 			check(t, s, withContext(test.in))
-			if !slices.Equal(seen.Credentials.Authorization, test.auths) {
-				t.Errorf("authorization %q, want %q", seen.Credentials.Authorization, test.auths)
-			}
-			if seen.GRPC != test.grpc {
-				t.Errorf("gRPC %v, want %v", seen.GRPC, test.grpc)
-			}
-			if seen.Credentials.Principal != "spiffe://mesh/ns/a/sa/b" || seen.Catalogue != "second" || seen.PermissionOverride != "A.B.C" || seen.ContextExtension("environment") != "e1" {
-				t.Errorf("the peer or the context extensions were lost: %+v", seen)
-			}
-			payload, _ := seen.Credentials.Metadata("envoy.filters.http.jwt_authn", "payload").(map[string]any)
-			if payload["oid"] != "ada" {
-				t.Errorf("metadata %v, want the payload", payload)
-			}
-			if seen.Credentials.Metadata("envoy.filters.http.jwt_authn", "other") != nil {
-				t.Error("a metadata key that is not there has a value")
+			if asked != 1 {
+				t.Errorf("the decider was asked %d times", asked)
 			}
 		})
 	}
@@ -389,20 +439,121 @@ func FuzzCheck(f *testing.F) {
 	f.Add([]byte{}, uint8(0))
 	f.Add([]byte{0x0a, 0x00}, uint8(255))
 	f.Fuzz(func(t *testing.T, wire []byte, reason uint8) {
-		in := &authv3.CheckRequest{}
-		if proto.Unmarshal(wire, in) != nil {
-			in = nil
-		}
 		s := newServer(func(r *ask.Request, a *ask.Answer) {
 			a.Reason = authz.Reason(reason)
 			if r.Unreadable != "" {
 				a.Reason = authz.BadRequest
 			}
 		}, extauthz.DetailScope)
-		response := check(t, s, in)
+		response := checkWire(t, s, wire)
 		allowed := authz.Reason(reason) == authz.Granted || authz.Reason(reason) == authz.Public
 		if response.GetStatus().GetCode() == 0 && !allowed {
 			t.Errorf("reason %v was answered with allow", authz.Reason(reason))
 		}
 	})
+}
+
+func TestAMessageThatCannotBeReadIsRefused(t *testing.T) {
+	good, err := proto.Marshal(get("/powerapps/apps", map[string]string{"authorization": "Bearer x"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(func(r *ask.Request, a *ask.Answer) {
+		a.Reason = authz.Granted
+		if r.Unreadable != "" {
+			a.Reason = authz.BadRequest
+			if r.HTTP || r.Method != "" || r.Credentials.Authorization != nil {
+				t.Errorf("what was read before the damage is passed on: %+v", r)
+			}
+		}
+	}, extauthz.DetailPermission)
+	for _, test := range []struct {
+		name string
+		wire []byte
+		code int32
+	}{
+		{"readable", good, 0},
+		{"nothing", nil, 7},
+		{"cut short", good[:len(good)-1], 7},
+		{"damage after what is readable", append(slices.Clone(good), 0xff), 7},
+		{"a method that is not UTF-8", bytes.Replace(good, []byte("GET"), []byte("G\xffT"), 1), 7},
+		{"a header that is not UTF-8", bytes.Replace(good, []byte("Bearer"), []byte("B\xffarer"), 1), 7},
+		// attributes { destination { labels { key: "\xff" } } }
+		{"a field that nobody reads is not UTF-8", append(slices.Clone(good), 0x0a, 7, 0x12, 5, 0x1a, 3, 0x0a, 1, 0xff), 7},
+		{"an end of a group that never began", append(slices.Clone(good), 0x0c), 7},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := checkWire(t, s, test.wire).GetStatus().GetCode(); got != test.code {
+				t.Errorf("status code %d, want %d", got, test.code)
+			}
+		})
+	}
+}
+
+func TestAMessageInSeveralBuffersIsOneMessage(t *testing.T) {
+	wire, err := proto.Marshal(get("/powerapps/apps", map[string]string{"authorization": "Bearer x"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(func(r *ask.Request, a *ask.Answer) {
+		if r.Path == "/powerapps/apps" && slices.Equal(r.Credentials.Authorization, []string{"Bearer x"}) {
+			a.Reason = authz.Granted
+		}
+	}, extauthz.DetailPermission)
+	for cut := range wire {
+		out, err := call(t.Context(), s, mem.BufferSlice{mem.SliceBuffer(wire[:cut]), mem.SliceBuffer(wire[cut:])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var response authv3.CheckResponse
+		if err := proto.Unmarshal(out, &response); err != nil || response.GetOkResponse() == nil {
+			t.Fatalf("cut at %d: %v %v", cut, &response, err)
+		}
+	}
+}
+
+// What one call read must not be seen in another's answer, whose memory it is then.
+func TestCallsThatShareMemoryKeepApart(t *testing.T) {
+	s := newServer(func(r *ask.Request, a *ask.Answer) {
+		if r.Unreadable != "" {
+			a.Reason = authz.BadRequest
+			return
+		}
+		a.Reason, a.Permissions = authz.Granted, append(a.Permissions[:0], authz.Permission(r.Path))
+	}, extauthz.DetailPermission)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			path := "/" + strings.Repeat("x", i)
+			wire, err := proto.Marshal(get(path, map[string]string{"x-pathgrant-" + strings.Repeat("y", i): "1"}))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for n := range 200 {
+				body := wire
+				if n%5 == 4 {
+					body = wire[:len(wire)-1]
+				}
+				out, err := call(t.Context(), s, mem.BufferSlice{mem.SliceBuffer(body)})
+				var response authv3.CheckResponse
+				if err := errors.Join(err, proto.Unmarshal(out, &response)); err != nil {
+					t.Error(err)
+					return
+				}
+				if denied := response.GetDeniedResponse() != nil; denied != (n%5 == 4) {
+					t.Errorf("denied %v in round %d", denied, n)
+				}
+				if got := response.GetDynamicMetadata().GetFields()["permission"].GetStringValue(); n%5 != 4 && got != path {
+					t.Errorf("the answer for %q names %q", path, got)
+				}
+				for _, name := range response.GetOkResponse().GetHeadersToRemove() {
+					if strings.HasPrefix(name, "x-pathgrant-y") && name != "x-pathgrant-"+strings.Repeat("y", i) {
+						t.Errorf("the answer for %q removes %q", path, name)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
 }

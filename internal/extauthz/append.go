@@ -1,0 +1,118 @@
+package extauthz
+
+import (
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// These append parts of protobuf messages. Whatever they are given, the texts in the
+// result are UTF-8: a message that were not could not be read, which fails the call.
+
+// begin starts a field whose length is not known yet, and returns where its value starts.
+func begin(b []byte, number protowire.Number) ([]byte, int) {
+	b = append(protowire.AppendTag(b, number, protowire.BytesType), 0)
+	return b, len(b)
+}
+
+// end ends the field whose value started there. It moves the value where its length
+// needs more than the one byte that begin left for it.
+func end(b []byte, start int) []byte {
+	length := uint64(len(b) - start)
+	if more := protowire.SizeVarint(length) - 1; more > 0 {
+		b = slices.Grow(b, more)[:len(b)+more]
+		copy(b[start+more:], b[start:])
+	}
+	protowire.AppendVarint(b[:start-1], length)
+	return b
+}
+
+// appendText appends a string field. What is not UTF-8 in it is replaced.
+func appendText[T string | []byte](b []byte, number protowire.Number, text T) []byte {
+	b, start := begin(b, number)
+	return end(appendUTF8(b, text), start)
+}
+
+func appendUTF8[T string | []byte](b []byte, text T) []byte {
+	at := len(b)
+	b = append(b, text...)
+	if utf8.Valid(b[at:]) {
+		return b
+	}
+	b = b[:at]
+	for _, r := range string(text) {
+		b = utf8.AppendRune(b, r)
+	}
+	return b
+}
+
+// appendHeaderSafe appends text and escapes every byte that may not stand in a header's
+// value, and the percent sign, so that a principal's name can neither end the header nor
+// imitate an escape.
+func appendHeaderSafe(b []byte, text string) []byte {
+	const digits = "0123456789ABCDEF"
+	from := 0
+	for i := range len(text) {
+		if c := text[i]; c <= 0x20 || c >= 0x7F || c == '%' {
+			b = append(append(b, text[from:i]...), '%', digits[c>>4], digits[c&15])
+			from = i + 1
+		}
+	}
+	return append(b, text[from:]...)
+}
+
+// appendJSON appends a text as encoding/json writes it.
+func appendJSON[T string | []byte](b []byte, text T) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < 0x20 || c >= 0x7F || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			escaped, err := json.Marshal(string(text))
+			if err != nil { // strings always marshal
+				return append(b, `""`...)
+			}
+			return append(b, escaped...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, text...)
+	return append(b, '"')
+}
+
+// appendJoined appends texts with a separator between them.
+func appendJoined[T ~string](b []byte, all []T, separator string) []byte {
+	for i, text := range all {
+		if i > 0 {
+			b = append(b, separator...)
+		}
+		b = append(b, text...)
+	}
+	return b
+}
+
+// appendJoinedSafe appends texts with commas between them, safe for a header.
+func appendJoinedSafe[T ~string](b []byte, all []T) []byte {
+	for i, text := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendHeaderSafe(b, string(text))
+	}
+	return b
+}
+
+// appendJSONList appends a list of texts under a key, if there are any.
+func appendJSONList[T ~string](b []byte, key string, all []T) []byte {
+	for i, text := range all {
+		if i == 0 {
+			b = append(append(append(b, `,"`...), key...), `":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = appendJSON(b, string(text))
+	}
+	if len(all) > 0 {
+		b = append(b, ']')
+	}
+	return b
+}
