@@ -65,6 +65,7 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 			return fmt.Errorf("memory_limit: %w", err)
 		}
 	}
+	ops.CollectLess()
 	catalogues, err := loadCatalogues(cfg.Catalogues)
 	if err != nil {
 		return err

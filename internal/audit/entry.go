@@ -1,9 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -181,59 +182,85 @@ func withoutQuery(target string) string {
 	return target
 }
 
-func (r *record) field(i int) string {
+func (r *record) field(i int) []byte {
 	start := uint16(0)
 	if i > 0 {
 		start = r.fields[i-1]
 	}
-	return string(r.text[start:r.fields[i]])
+	return r.text[start:r.fields[i]]
 }
 
-// A line is a record as it is written.
-type line struct {
-	Log           string         `json:"log"`
-	Time          string         `json:"time"`
-	DecisionID    string         `json:"decision_id"`
-	Adapter       string         `json:"adapter,omitempty"`
-	Tenant        string         `json:"tenant,omitempty"`
-	PrincipalType string         `json:"principal_type,omitempty"`
-	Principal     string         `json:"principal,omitempty"`
-	Method        string         `json:"method,omitempty"`
-	Path          string         `json:"path,omitempty"`
-	Permissions   []string       `json:"permissions,omitempty"`
-	Scopes        []string       `json:"scopes,omitempty"`
-	Effect        authz.Effect   `json:"effect"`
-	Reason        authz.Reason   `json:"reason"`
-	Assignment    string         `json:"assignment,omitempty"`
-	Revision      authz.Revision `json:"revision"`
-	DurationNS    int64          `json:"duration_ns"`
-	Truncated     bool           `json:"truncated,omitempty"`
-}
-
-func (r *record) line() line {
+// appendLine appends the record as a line of JSON, without reflection: what is logged is
+// denied, and somebody who is denied may ask again as fast as they can.
+func (r *record) appendLine(b []byte) []byte {
+	b = append(b, `{"log":"decision","time":"`...)
+	b = time.Unix(0, r.unixNano).UTC().AppendFormat(b, time.RFC3339Nano)
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:8], r.process)
 	binary.BigEndian.PutUint64(id[8:], r.number)
-	l := line{
-		Log:         "decision",
-		Time:        time.Unix(0, r.unixNano).UTC().Format(time.RFC3339Nano),
-		DecisionID:  hex.EncodeToString(id[:]),
-		Adapter:     r.field(fieldAdapter),
-		Tenant:      r.field(fieldTenant),
-		Principal:   r.field(fieldPrincipal),
-		Method:      r.field(fieldMethod),
-		Path:        r.field(fieldPath),
-		Permissions: strings.Fields(r.field(fieldPermissions)),
-		Scopes:      strings.Fields(r.field(fieldScopes)),
-		Effect:      r.reason.Effect(),
-		Reason:      r.reason,
-		Assignment:  r.field(fieldAssignment),
-		Revision:    r.revision,
-		DurationNS:  int64(r.duration),
-		Truncated:   r.cut,
+	b = append(b, `","decision_id":"`...)
+	b = hex.AppendEncode(b, id[:])
+	b = append(b, '"')
+	b = appendField(b, `,"adapter":`, r.field(fieldAdapter))
+	b = appendField(b, `,"tenant":`, r.field(fieldTenant))
+	if principal := r.field(fieldPrincipal); len(principal) > 0 {
+		b = appendField(b, `,"principal_type":`, r.field(fieldPrincipalType))
+		b = appendField(b, `,"principal":`, principal)
 	}
-	if l.Principal != "" {
-		l.PrincipalType = r.field(fieldPrincipalType)
+	b = appendField(b, `,"method":`, r.field(fieldMethod))
+	b = appendField(b, `,"path":`, r.field(fieldPath))
+	b = appendList(b, `,"permissions":`, r.field(fieldPermissions))
+	b = appendList(b, `,"scopes":`, r.field(fieldScopes))
+	b = appendField(b, `,"effect":`, r.reason.Effect().String())
+	b = appendField(b, `,"reason":`, r.reason.String())
+	b = appendField(b, `,"assignment":`, r.field(fieldAssignment))
+	b = append(b, `,"revision":{"epoch":`...)
+	b = strconv.AppendUint(b, r.revision.Epoch, 10)
+	b = append(b, `,"number":`...)
+	b = strconv.AppendUint(b, r.revision.Number, 10)
+	b = append(b, `},"duration_ns":`...)
+	b = strconv.AppendInt(b, int64(r.duration), 10)
+	if r.cut {
+		b = append(b, `,"truncated":true`...)
 	}
-	return l
+	return append(b, "}\n"...)
+}
+
+// appendField appends a key and a text, unless the text is empty.
+func appendField[T string | []byte](b []byte, key string, text T) []byte {
+	if len(text) == 0 {
+		return b
+	}
+	return appendText(append(b, key...), text)
+}
+
+// appendList appends a key and the texts that are separated by spaces, if there are any.
+func appendList(b []byte, key string, texts []byte) []byte {
+	first := true
+	for text := range bytes.FieldsSeq(texts) {
+		if first {
+			b = append(append(b, key...), '[')
+		} else {
+			b = append(b, ',')
+		}
+		first = false
+		b = appendText(b, text)
+	}
+	if !first {
+		b = append(b, ']')
+	}
+	return b
+}
+
+// appendText appends a JSON string. A record's text is printable ASCII, so that only two
+// characters need a backslash.
+func appendText[T string | []byte](b []byte, text T) []byte {
+	b = append(b, '"')
+	for i := range len(text) {
+		if c := text[i]; c == '"' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, text[i])
+	}
+	return append(b, '"')
 }

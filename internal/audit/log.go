@@ -3,7 +3,6 @@ package audit
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"math/bits"
@@ -47,7 +46,8 @@ type Log struct {
 	_    [64]byte
 	tail atomic.Uint64 // where the next entry goes
 	_    [56]byte
-	head uint64 // what Run reads next; Run's alone
+	head uint64 // what Run reads next; Run's alone, as line is
+	line []byte
 }
 
 // A slot holds one record. Its turn says whose it is: at position p of the ring, an
@@ -141,8 +141,6 @@ func (l *Log) Run(ctx context.Context) error {
 // drain writes the entries that are whole, one round of the ring at most, so that it ends
 // although others go on appending; it tells whether it stopped for that.
 func (l *Log) drain(ctx context.Context, out *bufio.Writer) (more bool) {
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
 	n := uint64(0)
 	var err error
 	for ; n < uint64(len(l.slots)); n++ {
@@ -150,11 +148,11 @@ func (l *Log) drain(ctx context.Context, out *bufio.Writer) (more bool) {
 		if s.turn.Load() != l.head+1 {
 			break
 		}
-		text := s.record.line()
+		l.line = s.record.appendLine(l.line[:0])
 		s.turn.Store(l.head + l.mask + 1)
 		l.head++
 		if err == nil {
-			err = encoder.Encode(text)
+			_, err = out.Write(l.line)
 		}
 	}
 	if err == nil {

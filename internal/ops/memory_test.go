@@ -85,3 +85,13 @@ func TestMemoryLimitThatCannotBeRead(t *testing.T) {
 		t.Errorf("error %v, told %v; want an error and nothing told", err, told)
 	}
 }
+
+func TestGarbageIsCollectedLessUnlessTheVariableSaysHowOften(t *testing.T) {
+	for variable, want := range map[string]int{"": 200, "100": 0, "50": 0, "off": 0} {
+		told := 0
+		did := collectLess(variable, func(percent int) int { told = percent; return 100 })
+		if told != want || did != (want != 0) {
+			t.Errorf("GOGC=%q: told %d, said %v; want %d", variable, told, did, want)
+		}
+	}
+}

@@ -31,6 +31,13 @@ const (
 	MaxMessageSize = 64 << 20
 	// ConnectionTimeout bounds the handshakes of a new connection.
 	ConnectionTimeout = 5 * time.Second
+	// ConnectionWindow is how many bytes a connection may send before it is told that they
+	// were read. It bounds what one connection has buffered here, whatever the number of
+	// its streams, and is room for some hundred checks: with HTTP/2's own 64 KiB, forty in
+	// flight would wait for each other.
+	ConnectionWindow = 1 << 20
+	// StreamWindow is the same for one call.
+	StreamWindow = 256 << 10
 	// KeepaliveMinTime is how often a client may send keepalive pings, with calls in
 	// flight or without; a client that sends them more often is disconnected.
 	KeepaliveMinTime = 5 * time.Second
@@ -304,6 +311,8 @@ func (s *Server) build(ending context.Context, tcp bool) *grpc.Server {
 		grpc.MaxHeaderListSize(MaxHeaderListSize),
 		grpc.MaxRecvMsgSize(MaxMessageSize),
 		grpc.MaxConcurrentStreams(o.MaxConcurrentStreams),
+		grpc.StaticConnWindowSize(ConnectionWindow),
+		grpc.StaticStreamWindowSize(StreamWindow),
 		grpc.ConnectionTimeout(ConnectionTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: KeepaliveMinTime, PermitWithoutStream: true}),
 		grpc.NumStreamWorkers(o.StreamWorkers),
