@@ -48,6 +48,15 @@ func appendUTF8[T string | []byte](b []byte, text T) []byte {
 	return b
 }
 
+// unsafeInHeader are the bytes that may not stand in a header's value, and the percent
+// sign.
+var unsafeInHeader = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c <= 0x20 || c >= 0x7F || c == '%'
+	}
+	return table
+}()
+
 // appendHeaderSafe appends text and escapes every byte that may not stand in a header's
 // value, and the percent sign, so that a principal's name can neither end the header nor
 // imitate an escape.
@@ -55,7 +64,7 @@ func appendHeaderSafe(b []byte, text string) []byte {
 	const digits = "0123456789ABCDEF"
 	from := 0
 	for i := range len(text) {
-		if c := text[i]; c <= 0x20 || c >= 0x7F || c == '%' {
+		if c := text[i]; unsafeInHeader[c] {
 			b = append(append(b, text[from:i]...), '%', digits[c>>4], digits[c&15])
 			from = i + 1
 		}
