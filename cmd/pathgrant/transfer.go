@@ -111,6 +111,7 @@ func exportCommand() *cobra.Command {
 	cmd.Flags().StringVar(&data, "data", defaultData, "the data directory")
 	cmd.Flags().StringVar(&file, "bundle", "", "a bundle to write again, in place of a data directory")
 	cmd.Flags().StringVarP(&output, "output", "o", "yaml", "the format: yaml or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&out, "out", "-", "the file to write, or - for standard output")
 	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
 	cmd.MarkFlagsMutuallyExclusive("data", "bundle")
