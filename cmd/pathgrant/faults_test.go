@@ -108,6 +108,7 @@ func TestTerminatedUnderLoadNoStartedCheckFails(t *testing.T) {
 func TestKilledWhileImporting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.build()
 	const users = 1500
 	for _, name := range []string{"a", "b"} {
 		w.write(name+".yaml", policy(crowd(name, users)...))
@@ -139,7 +140,7 @@ func TestKilledWhileImporting(t *testing.T) {
 		if held[dir] == "a" {
 			bring = "b"
 		}
-		cmd := exec.Command("pathgrant", "import", "--data", w.path(dir), w.path(bring+".yaml"))
+		cmd := exec.Command(w.program, "import", "--data", w.path(dir), w.path(bring+".yaml"))
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -37,9 +37,10 @@ const patience = 30 * time.Second
 
 // world is a directory with what a server needs, and the servers that were started there.
 type world struct {
-	t      *testing.T
-	dir    string
-	issuer *pgtest.Issuer
+	t       *testing.T
+	dir     string
+	issuer  *pgtest.Issuer
+	program string // the command, as it is found in PATH unless changed
 }
 
 func newWorld(t *testing.T) *world {
@@ -49,7 +50,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{t: t, dir: dir}
+	w := &world{t: t, dir: dir, program: "pathgrant"}
 	if w.issuer, err = pgtest.NewIssuer("key-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func crowd(prefix string, n int) []string {
 // command runs pathgrant to its end, as a process.
 func (w *world) command(args ...string) (stdout, stderr string, code int) {
 	w.t.Helper()
-	cmd := exec.Command("pathgrant", args...)
+	cmd := exec.Command(w.program, args...)
 	var out, errOut bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, &out, &errOut
 	err := cmd.Run()
@@ -114,6 +115,16 @@ func (w *world) command(args ...string) (stdout, stderr string, code int) {
 		w.t.Fatal(err)
 	}
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+// build makes the command as it is delivered, without the race detector, which makes its
+// start slow: for tests that start it very often.
+func (w *world) build() {
+	w.t.Helper()
+	w.program = w.path("built")
+	if out, err := exec.Command("go", "build", "-o", w.program, ".").CombinedOutput(); err != nil {
+		w.t.Fatalf("go build: %v\n%s", err, out)
+	}
 }
 
 // must runs pathgrant, which must succeed, and returns what it printed.
@@ -152,17 +163,6 @@ func (l *log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()
-}
-
-// entry returns the first line of the log with that message, decoded.
-func (l *log) entry(message string) map[string]any {
-	for line := range strings.Lines(l.String()) {
-		var entry map[string]any
-		if json.Unmarshal([]byte(line), &entry) == nil && entry["msg"] == message {
-			return entry
-		}
-	}
-	return nil
 }
 
 // serve starts a server and waits until it answers at all.
