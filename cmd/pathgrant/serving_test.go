@@ -268,7 +268,7 @@ func TestTheUnixSocket(t *testing.T) {
 	mode(0o660)
 
 	// Somebody answers there: nobody else may have it.
-	second := w.launch("pathgrant", nil, "authz.sock", "--data", w.path("data2"))
+	second := w.launch(instrumented, nil, "authz.sock", "--data", w.path("data2"))
 	if code := second.ended(); code != exitError || !strings.Contains(second.log.String(), "another process is listening") {
 		t.Errorf("a second server on the socket: exit code %d\n%s", code, second.log)
 	}
@@ -289,7 +289,7 @@ func TestTheUnixSocket(t *testing.T) {
 	}
 
 	w.write("authz.sock", []byte("precious"))
-	s = w.launch("pathgrant", nil, "authz.sock")
+	s = w.launch(instrumented, nil, "authz.sock")
 	if code := s.ended(); code != exitError || !strings.Contains(s.log.String(), "not a socket") {
 		t.Errorf("a file in place of the socket: exit code %d\n%s", code, s.log)
 	}

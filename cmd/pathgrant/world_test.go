@@ -37,10 +37,9 @@ const patience = 30 * time.Second
 
 // world is a directory with what a server needs, and the servers that were started there.
 type world struct {
-	t       *testing.T
-	dir     string
-	issuer  *pgtest.Issuer
-	program string // the command, as it is found in PATH unless changed
+	t      *testing.T
+	dir    string
+	issuer *pgtest.Issuer
 }
 
 func newWorld(t *testing.T) *world {
@@ -50,7 +49,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := &world{t: t, dir: dir, program: "pathgrant"}
+	w := &world{t: t, dir: dir}
 	if w.issuer, err = pgtest.NewIssuer("key-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +105,7 @@ func crowd(prefix string, n int) []string {
 // command runs pathgrant to its end, as a process.
 func (w *world) command(args ...string) (stdout, stderr string, code int) {
 	w.t.Helper()
-	cmd := exec.Command(w.program, args...)
+	cmd := exec.Command("pathgrant", args...)
 	var out, errOut bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = w.dir, &out, &errOut
 	err := cmd.Run()
@@ -115,16 +114,6 @@ func (w *world) command(args ...string) (stdout, stderr string, code int) {
 		w.t.Fatal(err)
 	}
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
-}
-
-// build makes the command as it is delivered, without the race detector, which makes its
-// start slow: for tests that start it very often.
-func (w *world) build() {
-	w.t.Helper()
-	w.program = w.path("built")
-	if out, err := exec.Command("go", "build", "-o", w.program, ".").CombinedOutput(); err != nil {
-		w.t.Fatalf("go build: %v\n%s", err, out)
-	}
 }
 
 // must runs pathgrant, which must succeed, and returns what it printed.
@@ -168,10 +157,10 @@ func (l *log) String() string {
 // serve starts a server and waits until it answers at all.
 func (w *world) serve(args ...string) *serving {
 	w.t.Helper()
-	return w.start("pathgrant", nil, "authz.sock", args...)
+	return w.start(instrumented, nil, "authz.sock", args...)
 }
 
-// start starts a server by either name of the command, with more environment.
+// start starts a server by one of the names of the command, with more environment.
 func (w *world) start(program string, env []string, socket string, args ...string) *serving {
 	w.t.Helper()
 	s := w.launch(program, env, socket, args...)

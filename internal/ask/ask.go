@@ -97,7 +97,7 @@ type Answer struct {
 	Missing []authz.Permission
 	// Assignment is the one that decided; nil where none did.
 	Assignment *authz.Grant
-	// DecidedBy is the mapping's step: "route", "convention", "permission" for a direct
+	// DecidedBy is the mapping's step: "route", "convention", "override", "permission" for a direct
 	// question or an override, or "".
 	DecidedBy string
 	// Rule is the route or the type that the mapping used.

@@ -287,7 +287,7 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	}
 	catalogue.Resolve(naming.Request{
 		Method: r.Method, Host: r.Host, Path: r.Path, GRPC: r.GRPC,
-		Header: r.Header, ContextExtension: r.ContextExtension,
+		Override: r.PermissionOverride, Header: r.Header, ContextExtension: r.ContextExtension,
 	}, &s.resolution)
 	a.Reason, a.DecidedBy, a.Rule, a.Detail = s.resolution.Reason, s.resolution.DecidedBy, s.resolution.Rule, s.resolution.Detail
 	if a.Reason == authz.BadRequest || a.Reason == authz.Public {
@@ -295,27 +295,7 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	}
 	s.permissions = append(s.permissions, s.resolution.Permissions...)
 	s.named = append(s.named, s.resolution.Scopes...)
-	if r.PermissionOverride != "" && !g.override(r.PermissionOverride, a, s) {
-		return false
-	}
 	return a.Reason == authz.ReasonUnspecified && len(s.permissions) > 0 && len(s.named) > 0
-}
-
-// override asks for another permission than the one that the path maps to, at the
-// scopes that the path names. A path that maps to nothing names no scope, so then the
-// tenant must grant.
-func (g *Gate) override(permission string, a *ask.Answer, s *scratch) bool {
-	id, ok := g.Catalogues.Vocabulary().ID(permission)
-	if !ok {
-		a.Reason, a.Detail = authz.Unmapped, "the catalogue does not know the permission that the route's configuration names"
-		return false
-	}
-	s.permissions = append(s.permissions[:0], id)
-	if len(s.named) == 0 {
-		s.named = append(s.named, authz.NamedScope{Kind: authz.TenantScope})
-	}
-	a.Reason, a.DecidedBy, a.Rule, a.Detail = authz.ReasonUnspecified, "permission", "permission override", ""
-	return true
 }
 
 func (g *Gate) mapDirect(r *ask.Request, a *ask.Answer, s *scratch) bool {

@@ -39,6 +39,7 @@ tenants:
       - {roleAssignmentId: a5, principalType: Group, principalObjectId: readers, roleDefinitionName: Power Platform Reader, scope: /tenants/t1/environmentGroups/g1}
       - {roleAssignmentId: a6, principalType: Group, principalObjectId: readers, roleDefinitionName: Power Platform Reader, scope: /tenants/t1/environments/e3, effect: DENY}
       - {roleAssignmentId: a7, principalType: User, principalObjectId: appowner, roleDefinitionName: PowerApp Owner, scope: /tenants/t1/environments/e1/powerapps/a7}
+      - {roleAssignmentId: a9, principalType: User, principalObjectId: appenv, roleDefinitionName: Power Platform Reader, scope: /tenants/t1/environments/e1}
       - {roleAssignmentId: a8, principalType: User, principalObjectId: temp, roleDefinitionName: Power Platform Reader, scope: /tenants/t1, expiresOn: "2030-01-01T00:00:00Z"}
 ...
 `
@@ -171,6 +172,22 @@ func TestAnswers(t *testing.T) {
 		{"a route's permission override", override(request("GET", "/powerapps/apps", user(t, "ada")), "PowerApps.Apps.Delete"), authz.NoAssignment},
 		{"an override that the catalogue does not know", override(request("GET", "/powerapps/apps", user(t, "owner")), "No.Such.Thing"), authz.Unmapped},
 		{"an override does not mend an ambiguous path", override(request("GET", "/powerapps//apps", user(t, "owner")), "PowerApps.Apps.Read"), authz.BadRequest},
+		{"an override asks at the scopes of the path", override(request("GET", "/powerapps/environments/e2/apps", user(t, "ada")), "PowerApps.Apps.Read"), authz.Overridden},
+		{"whatever the method", override(request("get", "/powerapps/environments/e2/apps", user(t, "ada")), "PowerApps.Apps.Read"), authz.Overridden},
+		{"whatever the path's end", override(request("POST", "/powerapps/environments/e2/apps/x/y/z", user(t, "ada")), "PowerApps.Apps.Read"), authz.Overridden},
+		{"whatever the namespace", override(request("GET", "/x/environments/e2", user(t, "ada")), "PowerApps.Apps.Read"), authz.Overridden},
+		{"whatever the content type", func() *ask.Request {
+			r := override(request("GET", "/powerapps/environments/e2/apps", user(t, "ada")), "PowerApps.Apps.Read")
+			r.GRPC = true
+			return r
+		}(), authz.Overridden},
+		{"an override and an unlisted environment", override(request("get", "/x/environments/e9", user(t, "owner")), "PowerApps.Apps.Read"), authz.UnknownScope},
+		{"an override and another tenant's host", host(override(request("get", "/x", user(t, "owner")), "PowerApps.Apps.Read"), "7f1d9a3c5b2e4d689c410a8e6f3b2d.15.tenant.api.powerplatform.com"), authz.CrossTenant},
+		{"an override of what maps to nothing asks at the tenant", override(request("GET", "/x", user(t, "ada")), "PowerApps.Apps.Read"), authz.Granted},
+		{"an override does not open a route that denies", override(request("POST", "/authorization/roleDefinitions", user(t, "owner")), "PowerApps.Apps.Read"), authz.Unmapped},
+		{"an override of a type at the tenant's level", override(request("GET", "/powerapps/environments/e1/apps", user(t, "appenv")), "Licensing.BillingPolicies.Read"), authz.NoAssignment},
+		{"the same permission at the environment itself", override(request("GET", "/powerapps/environments/e1/apps", user(t, "appenv")), "Licensing.Allocations.Read"), authz.Granted},
+		{"self-elevation by another path", request("POST", "/usermanagement/environments/e1/users/x/apply", user(t, "owner")), authz.Unmapped},
 		{"direct", direct("powerapps.apps.read", "/tenants/t1/environments/e1"), authz.Granted},
 		{"direct, another tenant", direct("PowerApps.Apps.Read", "/tenants/t2"), authz.CrossTenant},
 		{"direct, an unknown permission", direct("No.Such.Thing", "/tenants/t1"), authz.Unmapped},
