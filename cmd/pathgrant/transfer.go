@@ -90,8 +90,8 @@ func exportCommand() *cobra.Command {
 		Short: "Write what a data directory or a bundle holds as a bundle, in canonical order",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, known := map[string]bundle.Format{"yaml": bundle.YAML, "json": bundle.JSON}[output]
-			if !known {
+			format, err := bundle.ParseFormat(output)
+			if err != nil {
 				return usagef("-o %s: want yaml or json", output)
 			}
 			loaded, err := loadCatalogues(catalogues)

@@ -49,11 +49,9 @@ type Options struct {
 	// MaxStalenessReads and MaxStalenessChanges bound the age of the data that a
 	// question for Read, and any other, is answered from; 0: no bound.
 	MaxStalenessReads, MaxStalenessChanges time.Duration
-	// UnknownScopesAtTenant is as in [snapshot.Options], for tenants that nobody listed.
-	UnknownScopesAtTenant bool
-	Recorder              Recorder // nil: none
-	Log                   *slog.Logger
-	Now                   func() time.Time
+	Recorder                               Recorder // nil: none
+	Log                                    *slog.Logger
+	Now                                    func() time.Time
 }
 
 // A Gate answers questions. It is safe for concurrent use.
@@ -423,10 +421,7 @@ func (g *Gate) tenant(snap *snapshot.Snapshot, id string) tenantState {
 	if held := snap.Tenant(id); held != nil {
 		return held
 	}
-	// A hierarchy of nothing but a tenant always builds; were it not to, a nil one knows
-	// no scope and denies.
-	hierarchy, _ := authz.NewHierarchy(authz.HierarchySpec{Tenant: id, UnknownScopesAtTenant: g.UnknownScopesAtTenant})
-	return unlisted{hierarchy}
+	return unlisted{g.Snapshots.EmptyHierarchy(id)}
 }
 
 // unlisted stands for a tenant that the snapshot does not list: it exists, and nobody
