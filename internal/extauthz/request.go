@@ -37,6 +37,11 @@ func readHeaders(http *authv3.AttributeContext_HttpRequest) (headers, error) {
 			return headers{}, errUnreadableHeader
 		}
 	}
+	for name := range h.joined {
+		if name != strings.ToLower(name) {
+			return headers{}, errUnreadableHeader
+		}
+	}
 	if len(h.joined) == 0 || len(h.list) == 0 {
 		return h, nil
 	}

@@ -271,9 +271,6 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 		a.Reason, a.Detail = authz.BadRequest, r.Unreadable
 		return false
 	}
-	if !r.HTTP {
-		return g.mapDirect(r, a, s)
-	}
 	catalogue := g.Catalogues.Default()
 	if r.Catalogue != "" {
 		named, ok := g.Catalogues.Named(r.Catalogue)
@@ -282,6 +279,9 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 			return false
 		}
 		catalogue = named
+	}
+	if !r.HTTP {
+		return g.mapDirect(r, a, s)
 	}
 	catalogue.Resolve(naming.Request{
 		Method: r.Method, Host: r.Host, Path: r.Path, GRPC: r.GRPC,
