@@ -15,7 +15,7 @@ func TestOverride(t *testing.T) {
 		naming.Source{File: "first.yaml", Text: []byte(`catalogue: first
 routes:
   - {method: GET, path: /open, public: true}
-  - {method: GET, path: /shut/environments/{e}, deny: true}
+  - {method: GET, path: "/shut/environments/{e}", deny: true}
   - {method: GET, path: "/by/{e}", permissions: [N.Things.Read], scopes: {e: environment}}
 namespaces:
   N: {resourceTypes: {Things: {}}}
