@@ -46,7 +46,7 @@ func (s *checkSource) flags(cmd *cobra.Command) {
 	f.StringVar(&s.data, "data", "", "answer from this data directory, without a server")
 	f.StringArrayVar(&s.catalogues, "catalogue", nil, "a catalogue file in place of the shipped one, with --bundle or --data")
 	f.StringVar(&s.tlsCA, "tls-ca", "", "speak TLS to the server, and verify it with the roots in this PEM file")
-	f.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait for the server's answer")
+	f.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait for each answer")
 	cmd.MarkFlagsMutuallyExclusive("server", "bundle", "data")
 }
 
@@ -64,7 +64,6 @@ func (s *checkSource) open(ctx context.Context, log *slog.Logger) (asker, error)
 type remote struct {
 	conn    *grpc.ClientConn
 	service pathgrantv1.AuthorizationServiceClient
-	timeout time.Duration
 }
 
 func (s *checkSource) dial() (asker, error) {
@@ -89,12 +88,10 @@ func (s *checkSource) dial() (asker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--server %s: %w", s.server, err)
 	}
-	return &remote{conn, pathgrantv1.NewAuthorizationServiceClient(conn), s.timeout}, nil
+	return &remote{conn, pathgrantv1.NewAuthorizationServiceClient(conn)}, nil
 }
 
 func (r *remote) Check(ctx context.Context, in *pathgrantv1.CheckRequest) (*pathgrantv1.CheckResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
 	return r.service.Check(ctx, in)
 }
 

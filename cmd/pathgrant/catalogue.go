@@ -85,10 +85,19 @@ func catalogueLintCommand() *cobra.Command {
 			}
 			warnings := loaded.Default().Lint()
 			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), struct {
-					Catalogue string `json:"catalogue"`
-					Warnings  any    `json:"warnings"`
-				}{loaded.Default().Name(), warnings})
+				type printed struct {
+					File    string `json:"file"`
+					Line    int    `json:"line,omitempty"`
+					Message string `json:"message"`
+				}
+				listing := struct {
+					Catalogue string    `json:"catalogue"`
+					Warnings  []printed `json:"warnings"`
+				}{Catalogue: loaded.Default().Name(), Warnings: []printed{}}
+				for _, warning := range warnings {
+					listing.Warnings = append(listing.Warnings, printed(warning))
+				}
+				return printJSON(cmd.OutOrStdout(), listing)
 			}
 			for _, warning := range warnings {
 				fmt.Fprintln(cmd.OutOrStdout(), warning)

@@ -98,7 +98,7 @@ writes one answer a line.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, asked.Close()) }()
-			c := checker{asker: asked, atLeast: revision}
+			c := checker{asker: asked, atLeast: revision, timeout: from.timeout}
 			if len(args) == 1 {
 				return c.lines(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 			}
@@ -184,9 +184,12 @@ type asker interface {
 type checker struct {
 	asker   asker
 	atLeast *pathgrantv1.Revision
+	timeout time.Duration
 }
 
 func (c checker) ask(ctx context.Context, r checkRequest) (checkResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	response, err := c.asker.Check(ctx, &pathgrantv1.CheckRequest{Question: r.question(), AtLeastRevision: c.atLeast})
 	if err != nil {
 		return checkResult{}, err

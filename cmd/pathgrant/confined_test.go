@@ -28,7 +28,7 @@ func confined() {
 	runtime.LockOSThread()
 	fail := func(what string, err error) {
 		fmt.Fprintln(os.Stderr, what, err)
-		os.Exit(1) //nolint:forbidigo // this is the main function of a command
+		os.Exit(1)
 	}
 	if text := os.Getenv(maxFileSizeVariable); text != "" {
 		size, err := strconv.ParseUint(text, 10, 64)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -122,11 +121,48 @@ func TestKilledWhileImporting(t *testing.T) {
 		}
 		want[name] = string(content)
 	}
-	start := time.Now()
-	w.must("import", "--data", w.path("timing"), w.path("a.yaml"))
-	whole := time.Since(start)
+	// importing starts an import, waits until it holds the directory, and then until it has
+	// ended, or kills it after a time. It returns how long it held the directory.
+	importing := func(dir, bundle string, kill time.Duration) time.Duration {
+		t.Helper()
+		cmd := exec.Command("pathgrant", "import", "--data", w.path(dir), w.path(bundle))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // it is killed
+			close(ended)
+		}()
+		look := time.NewTicker(200 * time.Microsecond)
+		defer look.Stop()
+		holder := fmt.Appendf(nil, "process %d\n", cmd.Process.Pid)
+		for held := false; !held; {
+			select {
+			case <-ended:
+				held = true
+			case <-look.C:
+				text, _ := os.ReadFile(w.path(filepath.Join(dir, "LOCK"))) // there may be none yet
+				held = bytes.Equal(text, holder)
+			}
+		}
+		start := time.Now()
+		killing := time.NewTimer(kill)
+		defer killing.Stop()
+		select {
+		case <-ended:
+		case <-killing.C:
+			_ = cmd.Process.Kill() // it may have ended
+			<-ended
+		}
+		return time.Since(start)
+	}
+	whole := importing("timing", "a.yaml", patience)
 
 	const rounds = 50
+	// The moments stay around that at which an import is committed: later after one that
+	// was killed before, sooner after one that was killed too late.
+	moment := [2]time.Duration{whole / 2, whole / 2}
 	outcome := map[string]int{}
 	held := map[string]string{}
 	for i := range rounds {
@@ -140,32 +176,19 @@ func TestKilledWhileImporting(t *testing.T) {
 		if held[dir] == "a" {
 			bring = "b"
 		}
-		cmd := exec.Command("pathgrant", "import", "--data", w.path(dir), w.path(bring+".yaml"))
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		go func() {
-			_ = cmd.Wait() // it is killed
-			close(ended)
-		}()
-		moment := time.NewTimer(time.Duration(rand.Int64N(int64(whole))))
-		select {
-		case <-ended:
-		case <-moment.C:
-		}
-		_ = cmd.Process.Kill() // it may have ended
-		<-ended
-
+		importing(dir, bring+".yaml", moment[i%2])
 		stdout, stderr, code := w.command("export", "--data", w.path(dir))
 		switch {
 		case code == exitOK && stdout == want[bring]:
 			outcome["new"]++
 			held[dir] = bring
+			moment[i%2] = moment[i%2] * 7 / 10
 		case code == exitOK && held[dir] != "" && stdout == want[held[dir]]:
 			outcome["old"]++
+			moment[i%2] = moment[i%2]*13/10 + time.Millisecond
 		case code == exitError && held[dir] == "" && strings.Contains(stderr, "no snapshot to decide from"):
 			outcome["none, as before"]++
+			moment[i%2] = moment[i%2]*13/10 + time.Millisecond
 		default:
 			t.Fatalf("round %d: neither %q nor %q is there: exit code %d, %d bytes, %s", i, held[dir], bring, code, len(stdout), stderr)
 		}
@@ -188,9 +211,9 @@ func TestKilledWhileImporting(t *testing.T) {
 			_ = os.RemoveAll(w.path(dir))
 		}
 	}
-	t.Logf("an import takes %v; killed ones left: %v", whole.Round(time.Millisecond), outcome)
-	if outcome["none, as before"] == 0 && outcome["old"] == 0 {
-		t.Error("no import was killed before it was done: the test shows nothing")
+	t.Logf("an import holds the directory for %v; killed ones left: %v", whole.Round(time.Millisecond), outcome)
+	if outcome["none, as before"] == 0 || outcome["old"] == 0 || outcome["new"] == 0 {
+		t.Error("the imports were not killed before and after they were committed: the test shows nothing")
 	}
 }
 
@@ -599,7 +622,7 @@ func TestDataOfAnotherCatalogue(t *testing.T) {
 	w.replace("exact.yaml", []byte(exact))
 	w.must("import", "--data", w.path("data"), w.path("policy.yaml"))
 
-	s := w.launch("pathgrant", nil, "authz.sock", "--catalogue", w.path("exact.yaml"))
+	s := w.launch(instrumented, nil, "authz.sock", "--catalogue", w.path("exact.yaml"))
 	if code := s.ended(); code != exitError || !strings.Contains(s.log.String(), "caseInsensitivePaths") {
 		t.Errorf("exit code %d\n%s", code, s.log)
 	}

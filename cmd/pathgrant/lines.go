@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // maxLine bounds one line of input; a longer one is answered like any that can't be
@@ -60,9 +61,12 @@ func readLine(in *bufio.Reader) (line []byte, tooLong bool, err error) {
 	}
 }
 
-// decodeLine reads one JSON object strictly: an unknown key and anything behind the
-// object are errors.
+// decodeLine reads one JSON object strictly: an unknown key, a key given twice, in whatever
+// case, and anything behind the object are errors.
 func decodeLine(line []byte, into any) error {
+	if err := checkKeys(line); err != nil {
+		return err
+	}
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
@@ -70,6 +74,35 @@ func decodeLine(line []byte, into any) error {
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something stands behind the JSON object")
+	}
+	return nil
+}
+
+// checkKeys refuses a key that is given twice or not in lower camel case, which
+// encoding/json would take for the one that it resembles, the last one winning.
+func checkKeys(line []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
+		return errors.New("the line is not a JSON object")
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		key, isText := token.(string)
+		var value json.RawMessage
+		if err == nil {
+			err = decoder.Decode(&value)
+		}
+		if err != nil || !isText {
+			return fmt.Errorf("the line is not a JSON object as expected: %w", err)
+		}
+		if seen[strings.ToLower(key)] {
+			return fmt.Errorf("the key %q is given twice", key)
+		}
+		if key != "" && key[:1] != strings.ToLower(key[:1]) {
+			return fmt.Errorf("unknown key %q: keys begin in lower case", key)
+		}
+		seen[strings.ToLower(key)] = true
 	}
 	return nil
 }

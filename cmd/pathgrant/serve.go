@@ -152,16 +152,15 @@ func (p *parts) build(stderr io.Writer) (err error) {
 
 	reads, writes := p.cfg.Staleness()
 	g := gate.New(gate.Options{
-		Catalogues:            p.catalogues,
-		Snapshots:             p.store,
-		Identity:              p.verifier,
-		ProvenAt:              func(string) time.Time { return p.source.State().LastProof },
-		MaxStalenessReads:     reads,
-		MaxStalenessChanges:   writes,
-		UnknownScopesAtTenant: p.cfg.UnknownScopes == config.UnknownScopesTenant,
-		Recorder:              recorder{p.decisions, p.metrics},
-		Log:                   p.log,
-		Now:                   time.Now,
+		Catalogues:          p.catalogues,
+		Snapshots:           p.store,
+		Identity:            p.verifier,
+		ProvenAt:            func(string) time.Time { return p.source.State().LastProof },
+		MaxStalenessReads:   reads,
+		MaxStalenessChanges: writes,
+		Recorder:            recorder{p.decisions, p.metrics},
+		Log:                 p.log,
+		Now:                 time.Now,
 	})
 	options := p.cfg.Server()
 	options.TLS, options.Log = p.certificates, p.log

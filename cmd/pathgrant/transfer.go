@@ -90,8 +90,8 @@ func exportCommand() *cobra.Command {
 		Short: "Write what a data directory or a bundle holds as a bundle, in canonical order",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, known := map[string]bundle.Format{"yaml": bundle.YAML, "json": bundle.JSON}[output]
-			if !known {
+			format, err := bundle.ParseFormat(output)
+			if err != nil {
 				return usagef("-o %s: want yaml or json", output)
 			}
 			loaded, err := loadCatalogues(catalogues)
@@ -111,6 +111,7 @@ func exportCommand() *cobra.Command {
 	cmd.Flags().StringVar(&data, "data", defaultData, "the data directory")
 	cmd.Flags().StringVar(&file, "bundle", "", "a bundle to write again, in place of a data directory")
 	cmd.Flags().StringVarP(&output, "output", "o", "yaml", "the format: yaml or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&out, "out", "-", "the file to write, or - for standard output")
 	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
 	cmd.MarkFlagsMutuallyExclusive("data", "bundle")

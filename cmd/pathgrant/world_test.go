@@ -154,24 +154,13 @@ func (l *log) String() string {
 	return l.buf.String()
 }
 
-// entry returns the first line of the log with that message, decoded.
-func (l *log) entry(message string) map[string]any {
-	for line := range strings.Lines(l.String()) {
-		var entry map[string]any
-		if json.Unmarshal([]byte(line), &entry) == nil && entry["msg"] == message {
-			return entry
-		}
-	}
-	return nil
-}
-
 // serve starts a server and waits until it answers at all.
 func (w *world) serve(args ...string) *serving {
 	w.t.Helper()
-	return w.start("pathgrant", nil, "authz.sock", args...)
+	return w.start(instrumented, nil, "authz.sock", args...)
 }
 
-// start starts a server by either name of the command, with more environment.
+// start starts a server by one of the names of the command, with more environment.
 func (w *world) start(program string, env []string, socket string, args ...string) *serving {
 	w.t.Helper()
 	s := w.launch(program, env, socket, args...)

@@ -12,7 +12,8 @@ import (
 )
 
 // A Decider answers questions. It never fails: a fault of its own is an Answer with
-// reason INTERNAL. It is safe for concurrent use.
+// reason INTERNAL. It is safe for concurrent use. It keeps neither r nor a, whose memory
+// the asker uses again; texts in r it may keep.
 type Decider interface {
 	Decide(ctx context.Context, r *Request, a *Answer)
 }
@@ -97,7 +98,7 @@ type Answer struct {
 	Missing []authz.Permission
 	// Assignment is the one that decided; nil where none did.
 	Assignment *authz.Grant
-	// DecidedBy is the mapping's step: "route", "convention", "permission" for a direct
+	// DecidedBy is the mapping's step: "route", "convention", "override", "permission" for a direct
 	// question or an override, or "".
 	DecidedBy string
 	// Rule is the route or the type that the mapping used.

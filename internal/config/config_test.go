@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 		UnknownScopes:   "deny",
 		DenialDetail:    "permission",
 		IdentityHeaders: config.IdentityHeaders{
-			Principal: "x-pathgrant-principal", Tenant: "x-pathgrant-tenant", Permission: "x-pathgrant-permission",
+			Principal: "x-pathgrant-principal", PrincipalType: "x-pathgrant-principal-type", Tenant: "x-pathgrant-tenant", Permission: "x-pathgrant-permission",
 			Scope: "x-pathgrant-scope", DecisionID: "x-pathgrant-decision-id", Revision: "x-pathgrant-revision",
 		},
 		TLS:        config.TLS{MinVersion: config.TLS13},

@@ -42,6 +42,11 @@ func readHeaders(http *authv3.AttributeContext_HttpRequest) (referenceHeaders, e
 			return referenceHeaders{}, errUnreadableHeader
 		}
 	}
+	for name := range h.joined {
+		if name != strings.ToLower(name) {
+			return referenceHeaders{}, errUnreadableHeader
+		}
+	}
 	if len(h.joined) == 0 || len(h.list) == 0 {
 		return h, nil
 	}

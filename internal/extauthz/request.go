@@ -39,6 +39,11 @@ func (s *scanned) read(frame []byte) error {
 			h.value = h.raw
 		}
 	}
+	for i := range s.joined {
+		if name := s.joined[i].name; name != strings.ToLower(name) {
+			return errUnreadableHeader
+		}
+	}
 	if len(s.joined) > 0 && len(s.listed) > 0 {
 		return s.compare()
 	}
@@ -108,7 +113,7 @@ func (s *scanned) headerValue(name string) string {
 	return strings.Join(values, ",")
 }
 
-// names are the headers, with repetitions, in one of their forms.
+// headers returns the headers, with repetitions, in one of their forms.
 func (s *scanned) headers() []header {
 	if len(s.listed) > 0 {
 		return s.listed

@@ -342,6 +342,7 @@ func TestWhatCannotBeReadIsRefused(t *testing.T) {
 		{"headers has one more", rawHeaders(get("/powerapps/apps", map[string]string{"a": "1", "b": "2"}), "a", "1")},
 		{"header_map has one more", rawHeaders(get("/powerapps/apps", map[string]string{"a": "1"}), "a", "1", "authorization", "Bearer x")},
 		{"header_map repeats what headers has once", rawHeaders(get("/powerapps/apps", map[string]string{"a": "1"}), "a", "1", "a", "1")},
+		{"an upper-case header name in headers", get("/powerapps/apps", map[string]string{"Authorization": "Bearer x"})},
 		{"an upper-case header name", rawHeaders(get("/powerapps/apps", nil), "Authorization", "Bearer x")},
 	} {
 		t.Run(test.name, func(t *testing.T) {

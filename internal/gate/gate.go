@@ -49,11 +49,9 @@ type Options struct {
 	// MaxStalenessReads and MaxStalenessChanges bound the age of the data that a
 	// question for Read, and any other, is answered from; 0: no bound.
 	MaxStalenessReads, MaxStalenessChanges time.Duration
-	// UnknownScopesAtTenant is as in [snapshot.Options], for tenants that nobody listed.
-	UnknownScopesAtTenant bool
-	Recorder              Recorder // nil: none
-	Log                   *slog.Logger
-	Now                   func() time.Time
+	Recorder                               Recorder // nil: none
+	Log                                    *slog.Logger
+	Now                                    func() time.Time
 }
 
 // A Gate answers questions. It is safe for concurrent use.
@@ -273,9 +271,6 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 		a.Reason, a.Detail = authz.BadRequest, r.Unreadable
 		return false
 	}
-	if !r.HTTP {
-		return g.mapDirect(r, a, s)
-	}
 	catalogue := g.Catalogues.Default()
 	if r.Catalogue != "" {
 		named, ok := g.Catalogues.Named(r.Catalogue)
@@ -285,9 +280,12 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 		}
 		catalogue = named
 	}
+	if !r.HTTP {
+		return g.mapDirect(r, a, s)
+	}
 	catalogue.Resolve(naming.Request{
 		Method: r.Method, Host: r.Host, Path: r.Path, GRPC: r.GRPC,
-		Header: r.Header, ContextExtension: r.ContextExtension,
+		Override: r.PermissionOverride, Header: r.Header, ContextExtension: r.ContextExtension,
 	}, &s.resolution)
 	a.Reason, a.DecidedBy, a.Rule, a.Detail = s.resolution.Reason, s.resolution.DecidedBy, s.resolution.Rule, s.resolution.Detail
 	if a.Reason == authz.BadRequest || a.Reason == authz.Public {
@@ -295,27 +293,7 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	}
 	s.permissions = append(s.permissions, s.resolution.Permissions...)
 	s.named = append(s.named, s.resolution.Scopes...)
-	if r.PermissionOverride != "" && !g.override(r.PermissionOverride, a, s) {
-		return false
-	}
 	return a.Reason == authz.ReasonUnspecified && len(s.permissions) > 0 && len(s.named) > 0
-}
-
-// override asks for another permission than the one that the path maps to, at the
-// scopes that the path names. A path that maps to nothing names no scope, so then the
-// tenant must grant.
-func (g *Gate) override(permission string, a *ask.Answer, s *scratch) bool {
-	id, ok := g.Catalogues.Vocabulary().ID(permission)
-	if !ok {
-		a.Reason, a.Detail = authz.Unmapped, "the catalogue does not know the permission that the route's configuration names"
-		return false
-	}
-	s.permissions = append(s.permissions[:0], id)
-	if len(s.named) == 0 {
-		s.named = append(s.named, authz.NamedScope{Kind: authz.TenantScope})
-	}
-	a.Reason, a.DecidedBy, a.Rule, a.Detail = authz.ReasonUnspecified, "permission", "permission override", ""
-	return true
 }
 
 func (g *Gate) mapDirect(r *ask.Request, a *ask.Answer, s *scratch) bool {
@@ -443,10 +421,7 @@ func (g *Gate) tenant(snap *snapshot.Snapshot, id string) tenantState {
 	if held := snap.Tenant(id); held != nil {
 		return held
 	}
-	// A hierarchy of nothing but a tenant always builds; were it not to, a nil one knows
-	// no scope and denies.
-	hierarchy, _ := authz.NewHierarchy(authz.HierarchySpec{Tenant: id, UnknownScopesAtTenant: g.UnknownScopesAtTenant})
-	return unlisted{hierarchy}
+	return unlisted{g.Snapshots.EmptyHierarchy(id)}
 }
 
 // unlisted stands for a tenant that the snapshot does not list: it exists, and nobody

@@ -2,5 +2,6 @@
 
 package gate_test
 
-// oracleWorlds is how many worlds are compared for each cache: 200,000 decisions in all.
-const oracleWorlds = 200
+// How many worlds are compared for each of two caches, and with how many questions each:
+// 200,000 decisions in all.
+const oracleWorlds, oracleQuestions = 200, 500

@@ -17,9 +17,6 @@ import (
 	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
-// oracleQuestions is how many questions are asked of each world.
-const oracleQuestions = 500
-
 // The whole way of a direct question, through a real store with its file, and the oracle
 // give the same answers, with a cache that holds everything and with one that holds next
 // to nothing. Every mistaken decider is caught on the way.

@@ -4,4 +4,4 @@ package gate_test
 
 // Under the race detector everything is some ten times slower, so less is compared; make
 // test runs the whole comparison without it.
-const oracleWorlds = 20
+const oracleWorlds, oracleQuestions = 40, 100

@@ -57,7 +57,6 @@ type CacheStatus struct {
 	Hits    uint64 `json:"hits"`
 	Misses  uint64 `json:"misses"`
 	Dropped uint64 `json:"dropped"`
-	Entries uint64 `json:"entries"`
 	Bytes   uint64 `json:"bytes"`
 }
 

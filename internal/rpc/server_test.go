@@ -156,41 +156,53 @@ func TestAtLeastRevision(t *testing.T) {
 	p := newProduct(t)
 	first := p.hold(t, assignment("a1", "ada", authz.AssignAllow, "/tenants/t1"))
 	second := p.hold(t)
-	check := func(ctx context.Context, at authz.Revision) *pathgrantv1.Decision {
+	check := func(at authz.Revision) *pathgrantv1.Decision {
 		t.Helper()
-		response, err := p.Check(ctx, &pathgrantv1.CheckRequest{
+		response, err := p.Check(t.Context(), &pathgrantv1.CheckRequest{
 			Question:        direct("ada", "PowerApps.Apps.Read", "/tenants/t1"),
 			AtLeastRevision: &pathgrantv1.Revision{Epoch: at.Epoch, Number: at.Number},
 		})
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 		return response.GetDecision()
 	}
 	for _, at := range []authz.Revision{{}, first, second} {
-		if d := check(t.Context(), at); d.GetReason() != pathgrantv1.Reason_REASON_NO_ASSIGNMENT || d.GetRevision().GetNumber() != second.Number {
+		if d := check(at); d.GetReason() != pathgrantv1.Reason_REASON_NO_ASSIGNMENT || d.GetRevision().GetNumber() != second.Number {
 			t.Errorf("at least %v: %v of %v, want the newest, NO_ASSIGNMENT of %v", at, d.GetReason(), d.GetRevision(), second)
 		}
 	}
 
-	// One that does not come is answered in time, and nothing is decided.
+	// One that does not come is answered in time, and nothing is decided. The machine may
+	// be too busy to be in time, in which case the call fails; once in ten it must not be.
 	third := authz.Revision{Epoch: second.Epoch, Number: second.Number + 1}
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	if d := check(ctx, third); d.GetReason() != pathgrantv1.Reason_REASON_STALE || d.GetRevision() != nil {
-		t.Errorf("%v of %v, want STALE of none", d.GetReason(), d.GetRevision())
-	}
-	response, err := p.BatchCheck(ctx, &pathgrantv1.BatchCheckRequest{
-		Questions:       []*pathgrantv1.CheckQuestion{direct("ada", "PowerApps.Apps.Read", "/tenants/t1")},
-		AtLeastRevision: &pathgrantv1.Revision{Epoch: second.Epoch + 1},
-	})
-	if err == nil && response.GetDecisions()[0].GetReason() != pathgrantv1.Reason_REASON_STALE {
-		t.Errorf("a later epoch: %v, want STALE", response.GetDecisions()[0])
+	for _, at := range []authz.Revision{third, {Epoch: second.Epoch + 1}} {
+		answered := false
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			response, err := p.BatchCheck(ctx, &pathgrantv1.BatchCheckRequest{
+				Questions:       []*pathgrantv1.CheckQuestion{direct("ada", "PowerApps.Apps.Read", "/tenants/t1")},
+				AtLeastRevision: &pathgrantv1.Revision{Epoch: at.Epoch, Number: at.Number},
+			})
+			cancel()
+			if err != nil {
+				wantStatus(t, err, codes.DeadlineExceeded, "")
+				continue
+			}
+			if d := response.GetDecisions()[0]; d.GetReason() != pathgrantv1.Reason_REASON_STALE || d.GetRevision() != nil {
+				t.Errorf("at least %v: %v of %v, want STALE of none", at, d.GetReason(), d.GetRevision())
+			}
+			answered = true
+			break
+		}
+		if !answered {
+			t.Errorf("at least %v: never answered in time", at)
+		}
 	}
 
 	// One that comes while the call waits is answered from.
 	answered := make(chan *pathgrantv1.Decision)
-	go func() { answered <- check(t.Context(), third) }()
+	go func() { answered <- check(third) }()
 	p.hold(t, assignment("a1", "ada", authz.AssignAllow, "/tenants/t1"))
 	if d := <-answered; d.GetReason() != pathgrantv1.Reason_REASON_GRANTED || d.GetRevision().GetNumber() != third.Number {
 		t.Errorf("%v of %v, want GRANTED of %v", d.GetReason(), d.GetRevision(), third)

@@ -203,6 +203,9 @@ type mark struct {
 	file          string
 }
 
+// noFile is the file of a mark that says that nothing was acknowledged yet.
+const noFile = "none"
+
 const markHead = "pathgrant snapshot mark 1"
 
 func (m mark) text() string {
@@ -218,7 +221,7 @@ func parseMark(text string) (mark, error) {
 	var checksum string
 	_, err := fmt.Sscanf(text, markHead+"\nepoch %d\nrevision %d\nrecords %d\nhash %16x%16x%16x%16x\nfile %s\nchecksum %64s\n",
 		&m.epoch, &m.number, &m.records, &m.sum[0], &m.sum[1], &m.sum[2], &m.sum[3], &m.file, &checksum)
-	if err != nil || m.text() != text || fileNumber(m.file) == 0 {
+	if err != nil || m.text() != text || fileNumber(m.file) == 0 && m.file != noFile {
 		return mark{}, corruptf("%s cannot be read", currentName)
 	}
 	return m, nil

@@ -55,6 +55,9 @@ func (s *Store) rebuild(ctx context.Context, c *canonical, change Change, old *S
 		err = verifyDatabase(ctx, temp, name, &next.state)
 	}
 	if err == nil {
+		err = s.markNothing()
+	}
+	if err == nil {
 		err = os.Rename(temp, s.dir.file(name))
 	}
 	if err != nil {
@@ -62,6 +65,19 @@ func (s *Store) rebuild(ctx context.Context, c *canonical, change Change, old *S
 		return authz.Revision{}, fmt.Errorf("write a new snapshot: %w", err)
 	}
 	return s.exchange(ctx, next, old, name)
+}
+
+// markNothing writes, where there is no mark yet, one that says that nothing was
+// acknowledged: a process that ends between giving the first file its name and marking it
+// leaves a file that never counted, and not one whose mark was lost.
+func (s *Store) markNothing() error {
+	if _, err := s.dir.readCurrent(); !isMissing(err) {
+		return nil
+	}
+	s.mu.Lock()
+	floor := s.epochFloor
+	s.mu.Unlock()
+	return s.dir.writeCurrent(mark{epoch: floor, file: noFile})
 }
 
 // exchange puts a finished new file in the place of the old one and publishes it.

@@ -169,6 +169,10 @@ func (s *Store) load(ctx context.Context) error {
 			}
 		}
 	}
+	if m.file == noFile {
+		s.firstStart = true
+		return nil
+	}
 	if s.options.Restore {
 		s.problem = errors.New("the store is being restored")
 		return nil
@@ -200,6 +204,9 @@ func (s *Store) loadReadOnly(ctx context.Context, m mark, err error) error {
 			return fmt.Errorf("%w: there is none in %s", ErrNotReady, s.dir.path)
 		}
 		return err
+	}
+	if m.file == noFile {
+		return fmt.Errorf("%w: there is none in %s", ErrNotReady, s.dir.path)
 	}
 	s.verifyAtOnce = ^uint64(0)
 	snap, err := s.openSnapshot(ctx, m)

@@ -137,12 +137,13 @@ func FuzzCanonicalPathID(f *testing.F) {
 func spell(tenant, id, groups, roles string, flags uint8) string {
 	one := func(id string) string {
 		if flags&4 != 0 || regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(id) {
-			return strings.Map(func(r rune) rune {
-				if 'A' <= r && r <= 'Z' {
-					return r + 'a' - 'A'
+			lower := []byte(id) // by bytes: what is not UTF-8 must not become one and the same rune
+			for i, c := range lower {
+				if 'A' <= c && c <= 'Z' {
+					lower[i] = c + 'a' - 'A'
 				}
-				return r
-			}, id)
+			}
+			return string(lower)
 		}
 		return id
 	}

@@ -42,6 +42,9 @@ type Hierarchy struct {
 	unknownOK    bool
 }
 
+// maxUnitDepth bounds how deep business units lie below each other; a decision walks them.
+const maxUnitDepth = 100
+
 type unitKey struct{ environment, id string }
 
 // NewHierarchy builds the tree. It reports every problem at once: an environment in two
@@ -115,6 +118,10 @@ func (h *Hierarchy) addBusinessUnits(units []BusinessUnit) []error {
 			}
 			if seen[id] {
 				errs = append(errs, fmt.Errorf("business unit %q of environment %q lies below itself", unit.ID, unit.Environment))
+				break
+			}
+			if len(chain) == maxUnitDepth {
+				errs = append(errs, fmt.Errorf("business unit %q of environment %q lies below more than %d others", unit.ID, unit.Environment, maxUnitDepth))
 				break
 			}
 			seen[id] = true

@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -223,5 +224,25 @@ func TestEnvironmentListedTwice(t *testing.T) {
 	chain, err := h.Chain("/tenants/t/environments/e", false)
 	if err != nil || len(chain) != 3 || chain[1] != "/tenants/t/environmentGroups/g" {
 		t.Errorf("got %v and %v", chain, err)
+	}
+}
+
+// A chain of units is walked by every decision below it, so its length is bounded.
+func TestBusinessUnitsMayNotLieDeeperThanADecisionWalks(t *testing.T) {
+	t.Parallel()
+	spec := authz.HierarchySpec{Tenant: "t", Environments: []string{"e"}}
+	for i := range 101 {
+		unit := authz.BusinessUnit{ID: fmt.Sprintf("b%d", i), Environment: "e"}
+		if i > 0 {
+			unit.Parent = fmt.Sprintf("b%d", i-1)
+		}
+		spec.BusinessUnits = append(spec.BusinessUnits, unit)
+	}
+	if _, err := authz.NewHierarchy(spec); err == nil || !strings.Contains(err.Error(), `"b100"`) {
+		t.Errorf("101 units below each other: %v, want an error that names the deepest", err)
+	}
+	spec.BusinessUnits = spec.BusinessUnits[:100]
+	if _, err := authz.NewHierarchy(spec); err != nil {
+		t.Errorf("100 units below each other: %v", err)
 	}
 }

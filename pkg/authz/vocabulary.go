@@ -81,8 +81,13 @@ func (v *Vocabulary) close(extra Implications) []error {
 	}
 	// One graph over names known and unknown, so that closing it goes through the unknown ones.
 	edges := map[string][]string{}
+	types := map[string]bool{}
 	for _, folded := range v.folded {
 		base := folded[:strings.LastIndexByte(folded, '.')+1]
+		if types[base] {
+			continue
+		}
+		types[base] = true
 		for from, tos := range actions {
 			for _, to := range tos {
 				edges[base+from] = append(edges[base+from], base+to)

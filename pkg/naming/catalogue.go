@@ -25,6 +25,7 @@ type Catalogue struct {
 	vocabulary  *authz.Vocabulary
 	routeList   []*route                   // in the order of the file
 	types       map[string]*resourceType   // by namespace and name in lower case
+	tenantTypes map[string]bool            // types at the tenant's level, of all catalogues loaded together
 	texts       map[string]describedBy     // by permission in lower case
 	permissions map[authz.PermissionID]int // the line on which each first stands
 }
@@ -88,6 +89,12 @@ func (c *Catalogue) Describe(id authz.PermissionID) (displayName, description st
 		}
 	}
 	return text.displayName, text.description
+}
+
+// tenantLevel tells whether objects of the permission's type live at the tenant, in
+// whichever of the catalogues that are loaded together the type is declared.
+func (c *Catalogue) tenantLevel(name authz.Permission) bool {
+	return c.tenantTypes[lowerASCII(name.Namespace()+"."+name.ResourceType())]
 }
 
 // typeOf returns the declared type of a permission, or nil.

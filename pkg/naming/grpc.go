@@ -10,6 +10,7 @@ import (
 type service struct {
 	methods     map[string]method
 	scopes      []grpcScope
+	typeName    string // namespace and resource type in lower case
 	tenantLevel bool
 }
 
@@ -63,24 +64,33 @@ func (c *Catalogue) resolveGRPC(req *Request, r *Resolution) {
 	}
 	// Without a scope of its own a service is the tenant's, also behind the host of an
 	// environment.
-	atTenant, detail := s.tenantLevel || len(s.scopes) == 0, ""
+	missing, detail, bad := c.mentionHeaders(req, r, s)
+	if bad {
+		r.refuse(authz.BadRequest, refusedGRPCScope)
+		return
+	}
+	r.Permissions = append(r.Permissions, m.permission)
+	r.DecidedBy, r.Rule, r.Detail = m.decidedBy, m.rule, detail
+	r.settleScopes(missing || s.tenantLevel || len(s.scopes) == 0)
+}
+
+// mentionHeaders notes the scopes that headers and context extensions name for a service.
+// It tells whether one is missing, and which, and whether one is no identifier.
+func (c *Catalogue) mentionHeaders(req *Request, r *Resolution, s *service) (missing bool, detail string, bad bool) {
 	for i := range s.scopes {
 		scope := &s.scopes[i]
 		value := scope.value(req)
 		if value == "" {
-			atTenant, detail = true, scope.missing
+			missing, detail = true, scope.missing
 			continue
 		}
 		id, err := c.headerID(value)
 		if err != nil {
-			r.refuse(authz.BadRequest, refusedGRPCScope)
-			return
+			return missing, detail, true
 		}
 		r.named = append(r.named, mention{kind: scope.scope.kind, word: scope.scope.word, id: id, at: i})
 	}
-	r.Permissions = append(r.Permissions, m.permission)
-	r.DecidedBy, r.Rule, r.Detail = m.decidedBy, m.rule, detail
-	r.settleScopes(atTenant)
+	return missing, detail, false
 }
 
 // value returns what the request says for the scope, or "".

@@ -11,9 +11,9 @@ import (
 
 // A Warning is something in a catalogue that is valid and probably not meant.
 type Warning struct {
-	File    string
-	Line    int // from 1; 0 where no line of the catalogue is to blame
-	Message string
+	File    string `json:"file"`
+	Line    int    `json:"line"` // from 1; 0 where no line of the catalogue is to blame
+	Message string `json:"message"`
 }
 
 // String returns "file:line: message".

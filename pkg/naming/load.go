@@ -57,7 +57,17 @@ func Load(sources ...Source) (*Catalogues, error) {
 		return nil, errors.Join(errs...)
 	}
 	all := &Catalogues{vocabulary: vocabulary}
+	tenantTypes := map[string]bool{}
 	for _, l := range loaders {
+		for name, t := range l.c.types {
+			tenantTypes[name] = tenantTypes[name] || t.tenantLevel
+		}
+	}
+	for _, l := range loaders {
+		l.c.tenantTypes = tenantTypes
+		for _, s := range l.c.services {
+			s.tenantLevel = tenantTypes[s.typeName]
+		}
 		l.bind(vocabulary)
 		all.all = append(all.all, l.c)
 	}

@@ -492,9 +492,7 @@ func (l *loader) readRoutePermissions(v strictyaml.Value, rt *route) {
 		rt.permissions = append(rt.permissions, 0)
 		l.use(item, name, false, func(id authz.PermissionID) {
 			rt.permissions[at] = id
-			if t := l.c.typeOf(l.c.vocabulary.Name(id)); t != nil && t.tenantLevel {
-				rt.tenantLevel = true
-			}
+			rt.tenantLevel = rt.tenantLevel || l.c.tenantLevel(l.c.vocabulary.Name(id))
 		})
 	})
 	if len(seen) == 0 {
@@ -581,9 +579,10 @@ func (l *loader) readService(name string, at, value strictyaml.Value) {
 	}
 	rule := namespaceName + "." + typeName
 	if t := l.c.types[lowerASCII(rule)]; t != nil { // its declaration decides how it is spelled
-		rule, s.tenantLevel = t.rule, t.tenantLevel
+		rule = t.rule
 		_, typeName, _ = strings.Cut(rule, ".")
 	}
+	s.typeName = lowerASCII(rule)
 	for _, action := range tableActions() {
 		l.use(at, rule+"."+action, false, nil)
 	}

@@ -13,6 +13,9 @@ type Request struct {
 	// GRPC says that the content type is application/grpc: then Path is
 	// /pkg.Service/Method and only the catalogue's grpc section applies.
 	GRPC bool
+	// Override is a permission that the proxy's configuration asks for in place of what the
+	// request maps to; "": none. The scopes are still those that the request names.
+	Override string
 	// Header and ContextExtension return a request header by its lower-case name and a
 	// value that the proxy attached to the route; "" where there is none. Only gRPC
 	// services whose scope such a value names ask them. Either may be nil.
@@ -23,6 +26,7 @@ type Request struct {
 const (
 	ByRoute      = "route"
 	ByConvention = "convention"
+	ByOverride   = "override"
 )
 
 // A Resolution says what a request needs. It is made to be used again: what it holds,
@@ -44,7 +48,7 @@ type Resolution struct {
 	// GrantedTo, where not empty, restricts the route to callers who are, or directly
 	// hold, one of these, whatever roles they were assigned.
 	GrantedTo []authz.Principal
-	// DecidedBy is [ByRoute], [ByConvention], or "" where the request was refused.
+	// DecidedBy is [ByRoute], [ByConvention], [ByOverride], or "" where the request was refused.
 	DecidedBy string
 	// Rule is the route, such as "POST /authorization/roleAssignments", or the resource
 	// type, such as "PowerApps.Apps"; "" where the request was refused.

@@ -1,6 +1,10 @@
 package naming
 
-import "github.com/pathgrant/pathgrant/pkg/authz"
+import (
+	"strings"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
 
 // unmappedHost is the detail where the catalogue lists its hosts.
 const unmappedHost = "the catalogue does not serve this host"
@@ -19,6 +23,10 @@ func (c *Catalogue) Resolve(req Request, r *Resolution) {
 	}
 	if c == nil || !c.readHost(r, req.Host) {
 		r.refuse(authz.Unmapped, unmappedHost)
+		return
+	}
+	if req.Override != "" {
+		c.resolveOverride(&req, r)
 		return
 	}
 	if req.GRPC {
@@ -56,4 +64,51 @@ func (c *Catalogue) resolveRoute(rt *route, r *Resolution) {
 	r.Permissions = append(r.Permissions, rt.permissions...)
 	r.DecidedBy, r.Rule, r.GrantedTo = ByRoute, rt.rule, rt.grantedTo
 	r.settleScopes(rt.tenantLevel)
+}
+
+// The detail of an override that the catalogue does not know.
+const unmappedOverride = "the catalogue does not know the permission that the proxy's configuration asks for"
+
+// resolveOverride asks for the permission that the proxy's configuration names, at every
+// scope that the request names. A client chooses the method, the content type and the
+// path's end, so none of them may shed a scope: whatever the mapping would have made of
+// the request, the scopes are those of its host, of its path as far as it can be read, of a
+// route's parameters and of a gRPC service's headers. A route that denies still denies; one
+// that is public does not make the permission needless.
+func (c *Catalogue) resolveOverride(req *Request, r *Resolution) {
+	id, known := c.vocabulary.ID(req.Override)
+	if !known {
+		r.refuse(authz.Unmapped, unmappedOverride)
+		return
+	}
+	rd := c.read(r)
+	atTenant := rd.tenantLevel || c.tenantLevel(c.vocabulary.Name(id))
+	if rt := c.routes[req.Method].find(&r.path, c.fold, 0); rt != nil {
+		if rt.deny != "" {
+			r.refuse(authz.Unmapped, rt.deny)
+			return
+		}
+		for _, p := range rt.parameters {
+			c.mentionSegment(r, p.scope.kind, p.scope.word, p.at)
+		}
+		atTenant = atTenant || rt.tenantLevel
+		r.GrantedTo = rt.grantedTo
+	} else if rd.misplaced {
+		r.refuse(authz.Unmapped, unmappedMisplaced)
+		return
+	}
+	if req.GRPC {
+		name, _, _ := strings.Cut(req.Path[1:], "/")
+		if s := c.services[name]; s != nil {
+			missing, _, bad := c.mentionHeaders(req, r, s)
+			if bad {
+				r.refuse(authz.BadRequest, refusedGRPCScope)
+				return
+			}
+			atTenant = atTenant || s.tenantLevel || missing
+		}
+	}
+	r.Permissions = append(r.Permissions, id)
+	r.DecidedBy, r.Rule = ByOverride, "permission override"
+	r.settleScopes(atTenant)
 }
