@@ -83,11 +83,12 @@ func FuzzScanIsUnmarshal(f *testing.F) {
 		nil, full, full[:len(full)-1], full[:len(full)/2], append(slices.Clone(full), full...),
 		inHTTP(), nested(1, nil), {0x0a}, {0x0c}, {0x08, 1}, {0x00}, {0x0b, 0x0c}, {0x0b, 0x14}, {0x0f},
 		{0x8a, 0x00, 0x00}, {0x8a, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00, 0x00},
-		protowire.AppendVarint(nil, uint64(protowire.MaxValidNumber+1)<<3), // a number too great
+		append(protowire.AppendVarint(nil, uint64(protowire.MaxValidNumber+1)<<3), 1), // a number too great
 		// Parts are merged, and of two values the later counts.
 		append(inHTTP(nested(2, []byte("GET"))...), inHTTP(append(nested(2, []byte("POST")), nested(4, []byte("/p"))...)...)...),
 		inHTTP(append(entry(3, "a", "1"), entry(3, "a", "2")...)...),
 		inHTTP(append(nested(13, entry(1, "a", "1")), nested(13, entry(1, "b", "2"))...)...),
+		append(nested(1, nested(11, entry(1, "a", ""))), nested(1, nested(11, entry(1, "b", "")))...),
 		// In an entry too; and one may lack its key or its value.
 		inHTTP(nested(3, append(append(nested(1, []byte("a")), nested(1, []byte("b"))...), nested(2, []byte("c"))...))...),
 		inHTTP(nested(3, nested(2, []byte("v")))...), inHTTP(nested(3, nested(1, []byte("k")))...), inHTTP(nested(3, nil)...),
