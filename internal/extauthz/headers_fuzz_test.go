@@ -1,6 +1,7 @@
 package extauthz_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -65,8 +66,11 @@ func FuzzHeaders(f *testing.F) {
 	f.Add("content-type:APPLICATION/GRPC\n:authority:a\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		all := sentHeaders(text)
+		if slices.ContainsFunc(all, func(h sent) bool { return !utf8.ValidString(h.name) }) {
+			return // cannot be put in a message; FuzzScanIsUnmarshal has such bytes
+		}
 		for _, h := range all {
-			if h.name != strings.ToLower(h.name) || !utf8.ValidString(h.name) {
+			if h.name != strings.ToLower(h.name) {
 				refuse(t, "a name that is not lower case", all, nil, apart(all, true))
 				return
 			}
