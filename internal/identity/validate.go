@@ -327,24 +327,10 @@ func entraTenant(issuer string) string {
 	if err != nil {
 		return ""
 	}
-	if tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); isGUID(tenant) {
+	if tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); authz.IsGUID(tenant) {
 		return tenant
 	}
 	return ""
-}
-
-func isGUID(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'):
-			return false
-		}
-	}
-	return len(s) == 36
 }
 
 func isURL(text string) bool {

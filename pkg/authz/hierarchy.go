@@ -90,7 +90,7 @@ func NewHierarchy(spec HierarchySpec) (*Hierarchy, error) {
 func (h *Hierarchy) addEnvironment(id string, above []Scope) {
 	scope := NamedScope{Kind: EnvironmentScope, Environment: id}.In(h.tenant)
 	h.environments[id] = append([]Scope{scope}, above...)
-	if guid, ok := strings.CutPrefix(lowerASCII(id), "default-"); ok && isGUID(guid) {
+	if guid, ok := strings.CutPrefix(lowerASCII(id), "default-"); ok && IsGUID(guid) {
 		h.defaults[guid] = id
 	}
 }

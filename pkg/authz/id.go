@@ -14,7 +14,7 @@ const MaxIDLen = 256
 // identifier as it is or, where the catalogue compares without case, in ASCII lower
 // case. It is what tenants and principals are keyed by.
 func CanonicalID(id string, foldCase bool) string {
-	if foldCase || isGUID(id) {
+	if foldCase || IsGUID(id) {
 		return lowerASCII(id)
 	}
 	return id
@@ -69,7 +69,7 @@ func CanonicalPathID(id string, foldCase bool) (string, error) {
 		return "", fmt.Errorf("%q is not an identifier", id)
 	case len(canonical) > MaxIDLen: // judged in its one spelling, so that every spelling is judged alike
 		return "", fmt.Errorf("an identifier of %d bytes is longer than %d", len(canonical), MaxIDLen)
-	case isGUID(canonical): // only now: a GUID can be spelled with escapes
+	case IsGUID(canonical): // only now: a GUID can be spelled with escapes
 		return lowerASCII(canonical), nil
 	}
 	return canonical, nil
@@ -102,8 +102,9 @@ func unhex(c byte) byte {
 	}
 }
 
-// isGUID tells whether s is a dashed GUID, in either case.
-func isGUID(s string) bool {
+// IsGUID tells whether s is a dashed GUID, in either case: an identifier that is compared
+// without case wherever it comes from.
+func IsGUID(s string) bool {
 	if len(s) != 36 {
 		return false
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
 )
 
 // What a path may be at most, after the query is cut off.
@@ -183,7 +185,7 @@ func (s *segments) word(i int, fold bool) string {
 
 // id returns a segment as an identifier in its one spelling.
 func (s *segments) id(i int, fold bool) string {
-	if fold || isGUID(s.exact(i)) {
+	if fold || authz.IsGUID(s.exact(i)) {
 		return s.folded(i)
 	}
 	return s.exact(i)
@@ -243,24 +245,4 @@ func lowerASCII(s string) string {
 		b[i] = lowerByte(b[i])
 	}
 	return string(b)
-}
-
-// isGUID tells whether s is a dashed GUID, in either case.
-func isGUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		switch i {
-		case 8, 13, 18, 23:
-			if s[i] != '-' {
-				return false
-			}
-		default:
-			if !isHex(s[i]) {
-				return false
-			}
-		}
-	}
-	return true
 }
