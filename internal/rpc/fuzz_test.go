@@ -21,19 +21,22 @@ type bound struct{ items, bytes int }
 
 // The bounds of everything that a request can hold, by the field's name in the contract.
 var bounds = map[protoreflect.FullName]bound{
-	"pathgrant.v1.Subject.tenant":              {bytes: 256},
-	"pathgrant.v1.Subject.groups":              {10000, 256},
-	"pathgrant.v1.Subject.directory_roles":     {1000, 256},
-	"pathgrant.v1.Principal.id":                {bytes: 256},
-	"pathgrant.v1.PermissionTarget.permission": {bytes: 256},
-	"pathgrant.v1.PermissionTarget.scope":      {bytes: 1024},
-	"pathgrant.v1.HttpRequest.method":          {bytes: 32},
-	"pathgrant.v1.HttpRequest.host":            {bytes: 255},
-	"pathgrant.v1.HttpRequest.path":            {bytes: 65536},
-	"pathgrant.v1.CheckQuestion.catalogue":     {bytes: 128},
-	"pathgrant.v1.BatchCheckRequest.questions": {items: 1000},
-	"pathgrant.v1.ResolveRequest.tenant":       {bytes: 256},
-	"pathgrant.v1.ResolveRequest.catalogue":    {bytes: 128},
+	"pathgrant.v1.Subject.tenant":                 {bytes: 256},
+	"pathgrant.v1.Subject.groups":                 {10000, 256},
+	"pathgrant.v1.Subject.directory_roles":        {1000, 256},
+	"pathgrant.v1.Principal.id":                   {bytes: 256},
+	"pathgrant.v1.PermissionTarget.permission":    {bytes: 256},
+	"pathgrant.v1.PermissionTarget.scope":         {bytes: 1024},
+	"pathgrant.v1.HttpRequest.method":             {bytes: 32},
+	"pathgrant.v1.HttpRequest.host":               {bytes: 255},
+	"pathgrant.v1.HttpRequest.path":               {bytes: 65536},
+	"pathgrant.v1.HttpRequest.headers":            {items: 16},
+	"pathgrant.v1.HttpRequest.HeadersEntry.key":   {bytes: 256},
+	"pathgrant.v1.HttpRequest.HeadersEntry.value": {bytes: 256},
+	"pathgrant.v1.CheckQuestion.catalogue":        {bytes: 128},
+	"pathgrant.v1.BatchCheckRequest.questions":    {items: 1000},
+	"pathgrant.v1.ResolveRequest.tenant":          {bytes: 256},
+	"pathgrant.v1.ResolveRequest.catalogue":       {bytes: 128},
 }
 
 // A field that is added to a request must be given its limit.
@@ -70,6 +73,13 @@ func overIn(m protoreflect.Message) bool {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		b := bounds[f.FullName()]
 		switch {
+		case f.IsMap():
+			over = over || v.Map().Len() > b.items
+			key, value := bounds[f.MapKey().FullName()], bounds[f.MapValue().FullName()]
+			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+				over = over || len(k.String()) > key.bytes || len(v.String()) > value.bytes
+				return !over
+			})
 		case f.IsList():
 			over = over || v.List().Len() > b.items
 			for i := range v.List().Len() {

@@ -83,6 +83,11 @@ namespaces:
 `
 
 const secondCatalogue = `catalogue: second
+grpc:
+  library.v1.BookService:
+    namespace: Library
+    resourceType: Books
+    scope: {kind: environment, header: X-Environment}
 namespaces:
   Library:
     resourceTypes:

@@ -21,6 +21,8 @@ const (
 	maxHost           = 255
 	maxPath           = 65536
 	maxCatalogue      = 128
+	maxHeaders        = 16
+	maxHeader         = 256
 )
 
 // limits remembers the first field that is outside its limit, as the status that the
@@ -64,6 +66,11 @@ func (l *limits) httpRequest(field string, r *pathgrantv1.HttpRequest) {
 	l.text(field+".method", r.GetMethod(), maxMethod)
 	l.text(field+".host", r.GetHost(), maxHost)
 	l.text(field+".path", r.GetPath(), maxPath)
+	l.count(field+".headers", len(r.GetHeaders()), maxHeaders)
+	for name, value := range r.GetHeaders() {
+		l.text(field+".headers", name, maxHeader)
+		l.text(field+".headers["+name+"]", value, maxHeader)
+	}
 }
 
 func indexed(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }

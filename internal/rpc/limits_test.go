@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,6 +59,19 @@ func TestWhatIsOverItsLimitFailsTheCallAndNamesTheField(t *testing.T) {
 		{"http_request.method", 32, request, func(q *pathgrantv1.CheckQuestion, n int) { q.GetHttpRequest().Method = strings.Repeat("M", n) }, ""},
 		{"http_request.host", 255, request, func(q *pathgrantv1.CheckQuestion, n int) { q.GetHttpRequest().Host = strings.Repeat("h", n) }, ""},
 		{"http_request.path", 65536, request, func(q *pathgrantv1.CheckQuestion, n int) { q.GetHttpRequest().Path = "/" + strings.Repeat("p", n-1) }, ""},
+		{"http_request.headers", 16, request, func(q *pathgrantv1.CheckQuestion, n int) {
+			headers := map[string]string{}
+			for i := range n {
+				headers[strconv.Itoa(i)] = "v"
+			}
+			q.GetHttpRequest().Headers = headers
+		}, ""},
+		{"http_request.headers[x-environment]", 256, request, func(q *pathgrantv1.CheckQuestion, n int) {
+			q.GetHttpRequest().Headers = map[string]string{"x-environment": strings.Repeat("e", n)}
+		}, ""},
+		{"a header's name", 256, request, func(q *pathgrantv1.CheckQuestion, n int) {
+			q.GetHttpRequest().Headers = map[string]string{strings.Repeat("x", n): "e1"}
+		}, "http_request.headers"},
 		{"catalogue", 128, request, func(q *pathgrantv1.CheckQuestion, n int) { q.Catalogue = strings.Repeat("c", n) }, ""},
 		{"catalogue", 128, permission, func(q *pathgrantv1.CheckQuestion, n int) { q.Catalogue = strings.Repeat("c", n) }, ""},
 		{"bytes, not characters", 256, permission, func(q *pathgrantv1.CheckQuestion, n int) {

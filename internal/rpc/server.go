@@ -185,7 +185,10 @@ func (s *Server) subject(in *pathgrantv1.Subject) (*authz.Subject, error) {
 }
 
 func setHTTP(r *ask.Request, in *pathgrantv1.HttpRequest) {
-	r.HTTP, r.Method, r.Host, r.Path = true, in.GetMethod(), in.GetHost(), in.GetPath()
+	r.HTTP, r.Method, r.Host, r.Path, r.GRPC = true, in.GetMethod(), in.GetHost(), in.GetPath(), in.GetGrpc()
+	if headers := in.GetHeaders(); len(headers) > 0 {
+		r.Header = func(name string) string { return headers[name] }
+	}
 }
 
 // contain turns a panic into an error: to a direct caller, a failed call is no pass.

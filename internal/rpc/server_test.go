@@ -275,6 +275,21 @@ func TestResolve(t *testing.T) {
 			},
 		},
 		{
+			"a gRPC call, whose scope a header names", &pathgrantv1.ResolveRequest{Catalogue: "second", HttpRequest: &pathgrantv1.HttpRequest{
+				Method: "POST", Path: "/library.v1.BookService/DeleteBook", Grpc: true, Headers: map[string]string{"x-environment": "e1"},
+			}},
+			&pathgrantv1.ResolveResponse{
+				Permissions: []string{"Library.Books.Delete"}, Scopes: []string{"/tenants/{tenant}/environments/e1"},
+				DecidedBy: pathgrantv1.DecidedBy_DECIDED_BY_CONVENTION, Rule: "Library.Books",
+			},
+		},
+		{
+			"a gRPC path that is not said to be one", &pathgrantv1.ResolveRequest{
+				Catalogue: "second", HttpRequest: httpRequest("POST", "/library.v1.BookService/DeleteBook"),
+			},
+			&pathgrantv1.ResolveResponse{Reason: pathgrantv1.Reason_REASON_UNMAPPED},
+		},
+		{
 			"a public route", &pathgrantv1.ResolveRequest{HttpRequest: httpRequest("HEAD", "/health")},
 			&pathgrantv1.ResolveResponse{
 				Reason: pathgrantv1.Reason_REASON_PUBLIC, DecidedBy: pathgrantv1.DecidedBy_DECIDED_BY_ROUTE, Rule: "GET /health",

@@ -259,7 +259,14 @@ type HttpRequest struct {
 	// reads 8 KiB and answers anything longer with REASON_BAD_REQUEST. What follows the
 	// first "?" is cut off. Do not clean, decode or join it first: a path that can be
 	// read in two ways is refused, and only the original shows that.
-	Path          string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// Whether it is a gRPC call: its path is /{package.Service}/{Method}, its method POST,
+	// and the catalogue's grpc section maps it instead of the naming convention.
+	Grpc bool `protobuf:"varint,4,opt,name=grpc,proto3" json:"grpc,omitempty"`
+	// Headers by name in lower case, such as {"x-environment": "e1"}: those that an entry of
+	// the grpc section says name its scopes, and no others are read. At most 16, each name
+	// and value at most 256 bytes.
+	Headers       map[string]string `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +320,20 @@ func (x *HttpRequest) GetPath() string {
 		return x.Path
 	}
 	return ""
+}
+
+func (x *HttpRequest) GetGrpc() bool {
+	if x != nil {
+		return x.Grpc
+	}
+	return false
+}
+
+func (x *HttpRequest) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
 }
 
 // A request of AuthorizationService.Check.
@@ -700,11 +721,16 @@ const file_pathgrant_v1_authorization_service_proto_rawDesc = "" +
 	"\n" +
 	"permission\x18\x01 \x01(\tR\n" +
 	"permission\x12\x14\n" +
-	"\x05scope\x18\x02 \x01(\tR\x05scope\"M\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\"\xdf\x01\n" +
 	"\vHttpRequest\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
-	"\x04path\x18\x03 \x01(\tR\x04path\"\x8b\x01\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
+	"\x04grpc\x18\x04 \x01(\bR\x04grpc\x12@\n" +
+	"\aheaders\x18\x05 \x03(\v2&.pathgrant.v1.HttpRequest.HeadersEntryR\aheaders\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x01\n" +
 	"\fCheckRequest\x127\n" +
 	"\bquestion\x18\x01 \x01(\v2\x1b.pathgrant.v1.CheckQuestionR\bquestion\x12B\n" +
 	"\x11at_least_revision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\x0fatLeastRevision\"C\n" +
@@ -750,7 +776,7 @@ func file_pathgrant_v1_authorization_service_proto_rawDescGZIP() []byte {
 }
 
 var file_pathgrant_v1_authorization_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_pathgrant_v1_authorization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_pathgrant_v1_authorization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_pathgrant_v1_authorization_service_proto_goTypes = []any{
 	(DecidedBy)(0),             // 0: pathgrant.v1.DecidedBy
 	(*CheckQuestion)(nil),      // 1: pathgrant.v1.CheckQuestion
@@ -762,35 +788,37 @@ var file_pathgrant_v1_authorization_service_proto_goTypes = []any{
 	(*BatchCheckResponse)(nil), // 7: pathgrant.v1.BatchCheckResponse
 	(*ResolveRequest)(nil),     // 8: pathgrant.v1.ResolveRequest
 	(*ResolveResponse)(nil),    // 9: pathgrant.v1.ResolveResponse
-	(*Subject)(nil),            // 10: pathgrant.v1.Subject
-	(*Revision)(nil),           // 11: pathgrant.v1.Revision
-	(*Decision)(nil),           // 12: pathgrant.v1.Decision
-	(Reason)(0),                // 13: pathgrant.v1.Reason
+	nil,                        // 10: pathgrant.v1.HttpRequest.HeadersEntry
+	(*Subject)(nil),            // 11: pathgrant.v1.Subject
+	(*Revision)(nil),           // 12: pathgrant.v1.Revision
+	(*Decision)(nil),           // 13: pathgrant.v1.Decision
+	(Reason)(0),                // 14: pathgrant.v1.Reason
 }
 var file_pathgrant_v1_authorization_service_proto_depIdxs = []int32{
-	10, // 0: pathgrant.v1.CheckQuestion.subject:type_name -> pathgrant.v1.Subject
+	11, // 0: pathgrant.v1.CheckQuestion.subject:type_name -> pathgrant.v1.Subject
 	2,  // 1: pathgrant.v1.CheckQuestion.permission:type_name -> pathgrant.v1.PermissionTarget
 	3,  // 2: pathgrant.v1.CheckQuestion.http_request:type_name -> pathgrant.v1.HttpRequest
-	1,  // 3: pathgrant.v1.CheckRequest.question:type_name -> pathgrant.v1.CheckQuestion
-	11, // 4: pathgrant.v1.CheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
-	12, // 5: pathgrant.v1.CheckResponse.decision:type_name -> pathgrant.v1.Decision
-	1,  // 6: pathgrant.v1.BatchCheckRequest.questions:type_name -> pathgrant.v1.CheckQuestion
-	11, // 7: pathgrant.v1.BatchCheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
-	12, // 8: pathgrant.v1.BatchCheckResponse.decisions:type_name -> pathgrant.v1.Decision
-	3,  // 9: pathgrant.v1.ResolveRequest.http_request:type_name -> pathgrant.v1.HttpRequest
-	0,  // 10: pathgrant.v1.ResolveResponse.decided_by:type_name -> pathgrant.v1.DecidedBy
-	13, // 11: pathgrant.v1.ResolveResponse.reason:type_name -> pathgrant.v1.Reason
-	4,  // 12: pathgrant.v1.AuthorizationService.Check:input_type -> pathgrant.v1.CheckRequest
-	6,  // 13: pathgrant.v1.AuthorizationService.BatchCheck:input_type -> pathgrant.v1.BatchCheckRequest
-	8,  // 14: pathgrant.v1.AuthorizationService.Resolve:input_type -> pathgrant.v1.ResolveRequest
-	5,  // 15: pathgrant.v1.AuthorizationService.Check:output_type -> pathgrant.v1.CheckResponse
-	7,  // 16: pathgrant.v1.AuthorizationService.BatchCheck:output_type -> pathgrant.v1.BatchCheckResponse
-	9,  // 17: pathgrant.v1.AuthorizationService.Resolve:output_type -> pathgrant.v1.ResolveResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 3: pathgrant.v1.HttpRequest.headers:type_name -> pathgrant.v1.HttpRequest.HeadersEntry
+	1,  // 4: pathgrant.v1.CheckRequest.question:type_name -> pathgrant.v1.CheckQuestion
+	12, // 5: pathgrant.v1.CheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
+	13, // 6: pathgrant.v1.CheckResponse.decision:type_name -> pathgrant.v1.Decision
+	1,  // 7: pathgrant.v1.BatchCheckRequest.questions:type_name -> pathgrant.v1.CheckQuestion
+	12, // 8: pathgrant.v1.BatchCheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
+	13, // 9: pathgrant.v1.BatchCheckResponse.decisions:type_name -> pathgrant.v1.Decision
+	3,  // 10: pathgrant.v1.ResolveRequest.http_request:type_name -> pathgrant.v1.HttpRequest
+	0,  // 11: pathgrant.v1.ResolveResponse.decided_by:type_name -> pathgrant.v1.DecidedBy
+	14, // 12: pathgrant.v1.ResolveResponse.reason:type_name -> pathgrant.v1.Reason
+	4,  // 13: pathgrant.v1.AuthorizationService.Check:input_type -> pathgrant.v1.CheckRequest
+	6,  // 14: pathgrant.v1.AuthorizationService.BatchCheck:input_type -> pathgrant.v1.BatchCheckRequest
+	8,  // 15: pathgrant.v1.AuthorizationService.Resolve:input_type -> pathgrant.v1.ResolveRequest
+	5,  // 16: pathgrant.v1.AuthorizationService.Check:output_type -> pathgrant.v1.CheckResponse
+	7,  // 17: pathgrant.v1.AuthorizationService.BatchCheck:output_type -> pathgrant.v1.BatchCheckResponse
+	9,  // 18: pathgrant.v1.AuthorizationService.Resolve:output_type -> pathgrant.v1.ResolveResponse
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_pathgrant_v1_authorization_service_proto_init() }
@@ -810,7 +838,7 @@ func file_pathgrant_v1_authorization_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pathgrant_v1_authorization_service_proto_rawDesc), len(file_pathgrant_v1_authorization_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
