@@ -78,13 +78,23 @@ soak: envoy ## run the tests behind the build tag "soak", named TestSoak…, for
 	PATHGRANT_SOAK_TIME=$(SOAKTIME) go test -tags soak -run '^TestSoakEveryAnswerIsTheOracles$$' -timeout 0 -v ./internal/gate
 	PATHGRANT_SOAK_TIME=$(SOAKTIME) go test -race -tags soak -run '^TestSoak' -skip '^TestSoakEveryAnswerIsTheOracles$$' -timeout 0 -v ./...
 
+# BENCHFLAGS: -require holds the figures against the promises of the README, -sleep lets
+# the load wait for answers asleep, -only picks rows; go -C bench run . -h lists them all.
 .PHONY: bench
-bench: build ## run all benchmarks, peers side by side (minutes)
-	go -C bench run . -pathgrant "$(BIN)/pathgrant"
+bench: build envoy ## run all benchmarks, peers side by side (about 20 minutes)
+	go -C bench run . -pathgrant "$(BIN)/pathgrant" -in-process ./internal/gate $(BENCHFLAGS)
+	go -C bench/peers run . -pathgrant "$(BIN)/pathgrant"
+	go -C bench run ./scale
 
 .PHONY: bench-quick
-bench-quick: build ## run the benchmarks once over, for a first impression
-	go -C bench run . -pathgrant "$(BIN)/pathgrant" -quick
+bench-quick: build envoy ## run the benchmarks once over, for a first impression
+	go -C bench run . -pathgrant "$(BIN)/pathgrant" -quick $(BENCHFLAGS)
+
+BASE ?= main
+
+.PHONY: bench-compare
+bench-compare: $(BIN)/benchstat ## compare this checkout with BASE=main, in turns, by benchstat
+	tools/benchcompare.sh "$(BASE)" ./internal/gate "$(BIN)/benchstat" dist/bench
 
 ## Checking it
 
@@ -95,6 +105,7 @@ check: check-lint check-proto check-modules check-shell check-vuln ## everything
 check-lint: $(BIN)/golangci-lint
 	$(BIN)/golangci-lint run ./...
 	cd tools && $(BIN)/golangci-lint run --config ../.golangci.yml ./...
+	cd bench && $(BIN)/golangci-lint run --config ../.golangci.yml ./...
 
 # Generates aside and compares, so that it neither needs a clean checkout nor changes
 # it. A file that no proto stands behind any more is a difference too.

@@ -6,20 +6,25 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pathgrant/pathgrant/bench/internal/load"
 )
 
-// verify compares a CheckResponse, with the gRPC prefix, with what must be answered:
-// GRANTED, or a reason to refuse. Only the fields by which a proxy tells the two apart are
-// read, because all of it is done beside the load.
-func verify(message []byte, want string) error {
-	const prefix = 5
-	if len(message) < prefix || message[0] != 0 || int(message[1])<<24|int(message[2])<<16|int(message[3])<<8|int(message[4]) != len(message)-prefix {
-		return errors.New("the answer is not one whole message")
+// verifyCheck compares the answer to a check with what it must be: GRANTED, or a reason to
+// refuse. Only the fields by which a proxy tells the two apart are read, because all of it
+// is done beside the load.
+func verifyCheck(answer *load.Answer, want string) error {
+	if answer.Status != "200" || answer.GRPCStatus != "0" {
+		return fmt.Errorf("the call failed with HTTP status %q, gRPC status %q: %s", answer.Status, answer.GRPCStatus, answer.GRPCMessage)
+	}
+	message, err := answer.Message()
+	if err != nil {
+		return err
 	}
 	var code uint64
 	var reason []byte
 	var hasStatus, refuses, allows bool
-	err := fields(message[prefix:], func(number int32, value []byte, _ uint64) error {
+	err = fields(message, func(number int32, value []byte, _ uint64) error {
 		switch number {
 		case 1: // status
 			hasStatus = true
@@ -47,6 +52,18 @@ func verify(message []byte, want string) error {
 	case want == granted && (code != uint64(codes.OK) || refuses || !allows),
 		want != granted && (code != uint64(codes.PermissionDenied) || !refuses || allows || string(reason) != want):
 		return fmt.Errorf("answered with code %d %q, want %s", code, reason, want)
+	}
+	return nil
+}
+
+// verifyProxy compares what a client of a proxy sees with what it must see.
+func verifyProxy(answer *load.Answer, want string) error {
+	status := "403"
+	if want == granted {
+		status = "200"
+	}
+	if answer.Status != status {
+		return fmt.Errorf("answered with HTTP status %q and %q, want %s for %s", answer.Status, answer.Body, status, want)
 	}
 	return nil
 }
