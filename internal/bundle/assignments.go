@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,67 +25,136 @@ type assignableKey struct {
 // A placedAssignment is an assignment and where it stands.
 type placedAssignment struct {
 	snapshot.RoleAssignment
-	at   strictyaml.Value
+	snapshot.Place
 	gone bool // expired, and another took its place
 }
 
+// An assignmentList is a tenant's list of role assignments, for problems with its items.
+type assignmentList struct {
+	reader *strictyaml.Reader
+	path   string
+}
+
+func (l assignmentList) problemf(at snapshot.Place, format string, args ...any) {
+	l.reader.ProblemAt(at.Line, at.Column, l.path+"["+strconv.Itoa(at.Index)+"]", format, args...)
+}
+
+// The two ways in which an assignment can be one too many.
+func (l assignmentList) sameGrant(first, second snapshot.Place) {
+	l.problemf(second, "the assignment on line %d has the same principal, role and scope: there can be one, remove one of them", first.Line)
+}
+
+func (l assignmentList) sameID(id string, first, second snapshot.Place) {
+	l.problemf(second, "roleAssignmentId %q is listed twice: first on line %d", id, first.Line)
+}
+
 func (t *tenantReader) readRoleAssignments(f *fields) {
+	v, ok := f.value("roleAssignments")
+	if !ok {
+		return
+	}
+	t.list = assignmentList{v.Reader(), v.Path()}
+	held, passed := v.Held()
+	if passed && t.later != nil {
+		*t.later = append(*t.later, laterList{t, held})
+		return
+	}
 	var all []placedAssignment
 	index := map[assignmentKey]int{}
-	f.list("roleAssignments", func(v strictyaml.Value) {
-		a, ok := t.readRoleAssignment(v)
-		if !ok {
-			return
-		}
+	add := func(a *placedAssignment) error {
 		key := assignmentKey{a.Principal.Key(), a.RoleDefinitionID, a.Scope}
-		if first, twice := index[key]; twice && !t.makeWay(&all[first], &a) {
+		if first, twice := index[key]; twice {
+			switch stays := t.makeWay(&all[first].RoleAssignment, &a.RoleAssignment); stays {
+			case nil:
+				t.list.sameGrant(all[first].Place, a.Place)
+				return nil
+			case &a.RoleAssignment:
+				all[first].gone = true
+			default:
+				return nil
+			}
+		}
+		index[key] = len(all)
+		all = append(all, *a)
+		return nil
+	}
+	if passed {
+		if err := t.readHeld(held, add); err != nil {
+			t.failed = err
 			return
 		}
-		if !a.gone {
-			index[key] = len(all)
-			all = append(all, a)
-		}
-	})
-	lines := make(map[string]int, len(all))
+	} else {
+		i := 0
+		v.List(func(item strictyaml.Value) {
+			a := placedAssignment{Place: snapshot.Place{Line: item.Line(), Column: item.Column(), Index: i}}
+			i++
+			if t.readRoleAssignment(item, &a.RoleAssignment) {
+				_ = add(&a) // which never fails
+			}
+		})
+	}
+	places := make(map[string]snapshot.Place, len(all))
 	for i := range all {
 		a := &all[i]
 		if a.gone {
 			continue
 		}
-		if a.ID == "" {
-			a.ID = AssignmentID(t.tenant.ID, a.Principal, a.RoleDefinitionID, a.Scope)
+		if first, twice := places[a.ID]; twice {
+			t.list.sameID(a.ID, first, a.Place)
+			continue
 		}
-		if once(lines, a.ID, a.at, "roleAssignmentId %q", a.ID) {
-			t.tenant.RoleAssignments = append(t.tenant.RoleAssignments, a.RoleAssignment)
-		}
+		places[a.ID] = a.Place
+		t.tenant.RoleAssignments = append(t.tenant.RoleAssignments, a.RoleAssignment)
 	}
+}
+
+// readHeld reads a list of role assignments item by item, and calls add with each that can
+// be compared with others.
+func (t *tenantReader) readHeld(list strictyaml.HeldList, add func(*placedAssignment) error) error {
+	var a placedAssignment
+	return list.Each(t.file, t.document, func(item strictyaml.Item) error {
+		a = placedAssignment{Place: snapshot.Place{Line: item.Line, Column: item.Column, Index: item.Index}}
+		if t.progress != nil {
+			t.progress(item.Done)
+		}
+		if !t.readQuickly(item, &a.RoleAssignment) {
+			a.RoleAssignment = snapshot.RoleAssignment{}
+			v, err := item.Value(t.list.reader, t.list.path+"["+strconv.Itoa(item.Index)+"]")
+			if err != nil {
+				return err
+			}
+			if ok := t.readRoleAssignment(v, &a.RoleAssignment); t.list.reader.Problems() > maxProblems {
+				return errTooManyProblems
+			} else if !ok {
+				return nil
+			}
+		}
+		return add(&a)
+	})
 }
 
 // makeWay decides which of two assignments of one principal, role and scope stays: the
-// one that has not expired; of two that have, the one that expired last. Two that are
-// live are a problem, and it returns false.
-func (t *tenantReader) makeWay(first, second *placedAssignment) bool {
+// one that has not expired; of two that have, the one that expired last. Of two that are
+// live neither can; that is a problem, and it returns nil.
+func (t *tenantReader) makeWay(first, second *snapshot.RoleAssignment) *snapshot.RoleAssignment {
 	switch firstExpired, secondExpired := t.hasExpired(first), t.hasExpired(second); {
 	case !firstExpired && !secondExpired:
-		second.at.Problemf("the assignment on line %d has the same principal, role and scope: there can be one, remove one of them", first.at.Line())
-		return false
+		return nil
 	case firstExpired && (!secondExpired || second.Expires > first.Expires):
-		first.gone = true
+		return second
 	default:
-		second.gone = true
+		return first
 	}
-	return true
 }
 
-func (t *tenantReader) hasExpired(a *placedAssignment) bool {
+func (t *tenantReader) hasExpired(a *snapshot.RoleAssignment) bool {
 	return a.Expires != 0 && t.now != 0 && a.Expires <= t.now
 }
 
 // readRoleAssignment reads one assignment and tells whether it could be read so far that
 // it can be compared with others.
-func (t *tenantReader) readRoleAssignment(v strictyaml.Value) (placedAssignment, bool) {
+func (t *tenantReader) readRoleAssignment(v strictyaml.Value, a *snapshot.RoleAssignment) bool {
 	f := roleAssignmentRecord.read(v)
-	a := placedAssignment{at: v}
 	a.Principal = t.principal(&f, "principalType", "principalObjectId",
 		authz.User, authz.Group, authz.ApplicationUser, authz.DirectoryRole, authz.Team)
 	if id, ok := f.unlessNull("roleAssignmentId"); ok {
@@ -108,7 +178,13 @@ func (t *tenantReader) readRoleAssignment(v strictyaml.Value) (placedAssignment,
 	if role != nil {
 		a.RoleDefinitionID = role.ID
 	}
-	return a, role != nil && a.Scope != "" && a.Principal.ID != ""
+	if role == nil || a.Scope == "" || a.Principal.ID == "" {
+		return false
+	}
+	if a.ID == "" {
+		a.ID = AssignmentID(t.tenant.ID, a.Principal, a.RoleDefinitionID, a.Scope)
+	}
+	return true
 }
 
 // unixTime reads a time that may be null or missing, as Unix seconds. It refuses what
@@ -201,6 +277,9 @@ func (t *tenantReader) readAssignmentScope(v strictyaml.Value, role *customRole)
 	ok, known := t.assignable[key]
 	if !known {
 		ok = role.AssignableAt(info.chain)
+		if len(t.assignable) >= maxRemembered {
+			clear(t.assignable)
+		}
 		t.assignable[key] = ok
 	}
 	if !ok {

@@ -24,8 +24,12 @@ import (
 // APIVersion is the one value that a bundle's apiVersion may have.
 const APIVersion = "pathgrant/v1"
 
-// MaxSize is the greatest size of a bundle in bytes.
-const MaxSize = 512 << 20
+// The greatest sizes of a bundle in bytes. One in YAML is held in memory, at several times
+// its size, and so is what one in JSON says, unless it is read by [Open].
+const (
+	MaxSize     = 512 << 20
+	MaxYAMLSize = 128 << 20
+)
 
 // endMark is the last line of a YAML bundle.
 const endMark = "..."
@@ -52,43 +56,70 @@ func Parse(file string, src []byte, o Options) (*snapshot.Data, error) {
 	if o.Vocabulary == nil {
 		return nil, errors.New("read a bundle: no vocabulary to check custom roles with")
 	}
-	parse, err := parserOf(file, src)
+	if len(src) > MaxSize {
+		return nil, strictyaml.Problem{File: file, Message: "the file is larger than 512 MiB: split it by tenant, or import it into a data directory, which has no such limit for JSON"}
+	}
+	isJSON, err := formOf(file, src)
 	if err != nil {
 		return nil, err
 	}
-	root, reader, err := parse(file, src)
+	p := newParser(o)
+	p.file = file
+	var root strictyaml.Value
+	var reader *strictyaml.Reader
+	if isJSON {
+		document := bytes.NewReader(src)
+		p.document = document
+		root, reader, err = strictyaml.ScanJSON(file, document, isLongList, nil)
+	} else {
+		root, reader, err = strictyaml.Parse(file, src)
+	}
 	if err != nil {
 		return nil, err
 	}
-	data := newParser(o).document(root)
-	if err := reader.Err(); err != nil {
+	data := p.read(root)
+	if err := errors.Join(reader.Err(), p.failed); err != nil {
 		return nil, err
 	}
 	return data, nil
 }
 
-// parserOf checks that the file is whole, as far as its text tells, and returns how to
-// read it.
-func parserOf(file string, src []byte) (func(string, []byte) (strictyaml.Value, *strictyaml.Reader, error), error) {
-	if len(src) > MaxSize {
-		return nil, strictyaml.Problem{File: file, Message: "the file is larger than 512 MiB: split it by tenant and import it into a store instead"}
+// isLongList tells which lists of a bundle in JSON are read item by item.
+func isLongList(key string, depth int) bool {
+	if depth != 3 {
+		return false
 	}
+	switch key {
+	case "environmentGroups", "environments", "principals", "groups", "roleAssignments":
+		return true
+	}
+	return false
+}
+
+// formOf checks that the file is whole, as far as its text tells, and returns whether it is
+// JSON.
+func formOf(file string, src []byte) (isJSON bool, err error) {
 	trimmed := bytes.TrimSpace(bytes.TrimPrefix(src, []byte("\ufeff")))
 	if len(trimmed) == 0 {
-		return nil, strictyaml.Problem{File: file, Message: "the file is empty"}
+		return false, strictyaml.Problem{File: file, Message: "the file is empty"}
 	}
 	ends := endsWithMark(src)
 	if trimmed[0] == '{' && !ends {
-		return strictyaml.ParseJSON, nil
+		return true, nil
 	}
 	if !ends {
-		return nil, strictyaml.Problem{
+		return false, strictyaml.Problem{
 			File: file, Line: bytes.Count(src, []byte("\n")) + 1, Column: 1,
 			Message: `the file is incomplete: a YAML bundle ends with a line of "...", so that half a file is never taken for a whole one`,
 		}
 	}
-	return strictyaml.Parse, nil
+	if len(src) > MaxYAMLSize {
+		return false, strictyaml.Problem{File: file, Message: tooLargeForYAML}
+	}
+	return false, nil
 }
+
+const tooLargeForYAML = "the file is larger than 128 MiB, and YAML is held in memory as a whole: write the bundle as JSON"
 
 // endsWithMark tells whether the last line that is not blank is the end mark. Trailing
 // blanks are not forgiven, and neither is a comment: what comes after the mark was not

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"io"
 	"strings"
 
 	"github.com/pathgrant/pathgrant/internal/roles"
@@ -19,8 +20,8 @@ var (
 	environmentGroupRecord = record{keys: []string{"id", "environments"}, required: 2}
 	environmentRecord      = record{keys: []string{"id", "dataverse"}, required: 1}
 	businessUnitRecord     = record{keys: []string{"id", "environment", "parent"}, required: 2}
-	principalRecord        = record{keys: []string{"principalType", "principalObjectId", "disabled", "displayName", "mail"}, required: 2}
-	groupRecord            = record{keys: []string{"id", "members", "displayName"}, required: 2}
+	principalRecord        = record{keys: []string{"principalType", "principalObjectId", "disabled", "displayName", "mail", "owners"}, required: 2}
+	groupRecord            = record{keys: []string{"id", "members", "displayName", "owners"}, required: 2}
 	memberRecord           = record{keys: []string{"principalType", "principalObjectId"}, required: 2}
 	roleDefinitionRecord   = record{keys: []string{
 		"roleDefinitionId", "roleDefinitionName", "permissions",
@@ -38,6 +39,20 @@ type parser struct {
 	vocabulary *authz.Vocabulary
 	now        int64 // Unix seconds; 0: nothing has expired
 	shipped    roleTable
+
+	// Of a bundle whose lists of role assignments are read item by item: its name and text,
+	// and where to put the lists that are to be read later; nil: none.
+	file     string
+	document io.ReaderAt
+	later    *[]laterList
+	progress func(done int64) // in a list; may be nil
+	failed   error            // reading a list again
+}
+
+// A laterList is a list of role assignments and all that is needed to read it.
+type laterList struct {
+	tenant *tenantReader
+	list   strictyaml.HeldList
 }
 
 func newParser(o Options) *parser {
@@ -51,7 +66,7 @@ func newParser(o Options) *parser {
 	return p
 }
 
-func (p *parser) document(root strictyaml.Value) *snapshot.Data {
+func (p *parser) read(root strictyaml.Value) *snapshot.Data {
 	f := bundleRecord.read(root)
 	if v, ok := f.value("apiVersion"); ok {
 		if text := v.Text(); text != "" && text != APIVersion {
@@ -100,6 +115,9 @@ type tenantReader struct {
 	scopes      map[string]*scopeInfo
 	assignable  map[assignableKey]bool
 	businessBad bool // a business unit had a problem, so that scopes of others can't be judged
+
+	list  assignmentList // of role assignments
+	quick quickReader
 }
 
 func (p *parser) tenant(v strictyaml.Value) snapshot.Tenant {

@@ -18,6 +18,7 @@ func (t *tenantReader) readPrincipals(f *fields) {
 			Disabled:    f.bool("disabled"),
 			DisplayName: f.optionalText("displayName"),
 			Mail:        f.optionalText("mail"),
+			Owners:      t.readOwners(&f),
 		}
 		if principal.ID == "" {
 			return
@@ -26,6 +27,10 @@ func (t *tenantReader) readPrincipals(f *fields) {
 		if principal.Disabled && key.Type != authz.User {
 			at, _ := f.value("disabled")
 			at.Problemf("only a User or an ApplicationUser can be disabled, not a %s", principal.Type)
+		}
+		if at, _ := f.value("owners"); key.Type == authz.Group && len(principal.Owners) > 0 {
+			at.Problemf("the owners of a group stand with it under groups")
+			principal.Owners = nil
 		}
 		// One object of the directory is a group or it is none.
 		other := authz.Principal{ID: key.ID}
@@ -47,7 +52,12 @@ func (t *tenantReader) readPrincipals(f *fields) {
 func (t *tenantReader) readGroups(f *fields) {
 	lines := map[string]int{}
 	index := map[string]int{}
-	var places []strictyaml.Value
+	type place struct { // and not the value, which holds all members
+		line, column int
+		path         string
+	}
+	var places []place
+	var reader *strictyaml.Reader
 	f.list("groups", func(v strictyaml.Value) {
 		f := groupRecord.read(v)
 		group := snapshot.Group{DisplayName: f.optionalText("displayName")}
@@ -55,9 +65,10 @@ func (t *tenantReader) readGroups(f *fields) {
 			group.ID = t.objectID(id)
 		}
 		group.Members = t.readMembers(&f)
+		group.Owners = t.readOwners(&f)
 		if group.ID != "" && once(lines, group.ID, v, "group %q", group.ID) {
 			index[group.ID] = len(places)
-			places = append(places, v)
+			places, reader = append(places, place{v.Line(), v.Column(), v.Path()}), v.Reader()
 			t.tenant.Groups = append(t.tenant.Groups, group)
 		}
 	})
@@ -75,19 +86,30 @@ func (t *tenantReader) readGroups(f *fields) {
 		for _, i := range circle {
 			names = append(names, groups[i].ID)
 		}
-		places[circle[0]].Problemf("groups are members of each other in a circle: %s", strings.Join(names, " has "))
+		first := places[circle[0]]
+		reader.ProblemAt(first.line, first.column, first.path, "groups are members of each other in a circle: %s", strings.Join(names, " has "))
 	})
 }
 
 func (t *tenantReader) readMembers(f *fields) []authz.Principal {
+	return t.readPeople(f, "members", "member", authz.Principal.Key)
+}
+
+// readOwners reads who owns something.
+func (t *tenantReader) readOwners(f *fields) []authz.Principal {
+	return t.readPeople(f, "owners", "owner", func(p authz.Principal) authz.Principal { return p })
+}
+
+// readPeople reads a list of principals, no two of them with one key.
+func (t *tenantReader) readPeople(f *fields, list, what string, key func(authz.Principal) authz.Principal) []authz.Principal {
 	lines := map[authz.Principal]int{}
-	var members []authz.Principal
-	f.list("members", func(v strictyaml.Value) {
+	var people []authz.Principal
+	f.list(list, func(v strictyaml.Value) {
 		f := memberRecord.read(v)
-		member := t.principal(&f, "principalType", "principalObjectId", authz.User, authz.ApplicationUser, authz.Group)
-		if member.ID != "" && once(lines, member.Key(), v, "member %q", member.ID) {
-			members = append(members, member)
+		one := t.principal(&f, "principalType", "principalObjectId", authz.User, authz.ApplicationUser, authz.Group)
+		if one.ID != "" && once(lines, key(one), v, what+" %q", one.ID) {
+			people = append(people, one)
 		}
 	})
-	return members
+	return people
 }

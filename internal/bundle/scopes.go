@@ -159,11 +159,18 @@ type scopeInfo struct {
 	problem string        // why, if it is the scope's own fault
 }
 
+// maxRemembered is how many scopes, and how many pairs of role and scope, are remembered
+// as they were judged.
+const maxRemembered = 100_000
+
 func (t *tenantReader) scope(text string) *scopeInfo {
 	if known, ok := t.scopes[text]; ok {
 		return known
 	}
 	info := t.readScope(text)
+	if len(t.scopes) >= maxRemembered {
+		clear(t.scopes)
+	}
 	t.scopes[text] = info
 	return info
 }

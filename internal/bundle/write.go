@@ -55,7 +55,24 @@ func Write(w io.Writer, d *snapshot.Data, format Format) error {
 	if format > JSON {
 		return fmt.Errorf("write a bundle: unknown format %d", format)
 	}
-	e := &encoder{w: bufio.NewWriterSize(w, 64<<10), format: format}
+	return newEncoder(w, format).write(d)
+}
+
+// WriteExport is [Write] for what a store exports, which need not fit into memory.
+func WriteExport(w io.Writer, from *snapshot.Export, format Format) error {
+	if format > JSON {
+		return fmt.Errorf("write a bundle: unknown format %d", format)
+	}
+	e := newEncoder(w, format)
+	e.from = from
+	return e.write(from.Data)
+}
+
+func newEncoder(w io.Writer, format Format) *encoder {
+	return &encoder{w: bufio.NewWriterSize(w, 64<<10), format: format}
+}
+
+func (e *encoder) write(d *snapshot.Data) error {
 	e.document(d)
 	if e.err == nil {
 		e.err = e.w.Flush()
@@ -72,7 +89,8 @@ type encoder struct {
 	format Format
 	err    error
 	buf    []byte
-	where  string // what is being written, for errors
+	where  string           // what is being written, for errors
+	from   *snapshot.Export // where role assignments come from; nil: from the data
 }
 
 func (e *encoder) document(d *snapshot.Data) {
@@ -120,9 +138,13 @@ func (e *encoder) tenant(t *snapshot.Tenant) {
 		e.raw("\n")
 	}
 	e.scopes(t)
-	e.people(t)
+	e.directory(t)
 	section(e, "roleDefinitions", t.RoleDefinitions, func(a, b authz.RoleDefinition) int { return cmp.Compare(a.ID, b.ID) }, e.roleDefinition)
-	section(e, "roleAssignments", t.RoleAssignments, compareAssignments, e.roleAssignment)
+	if e.from == nil {
+		section(e, "roleAssignments", t.RoleAssignments, compareAssignments, e.roleAssignment)
+	} else {
+		e.exported(t.ID)
+	}
 	if e.format == JSON {
 		e.raw("}")
 	}
@@ -160,30 +182,42 @@ func (e *encoder) scopes(t *snapshot.Tenant) {
 	})
 }
 
-func (e *encoder) people(t *snapshot.Tenant) {
+func (e *encoder) directory(t *snapshot.Tenant) {
 	section(e, "principals", t.Principals, func(a, b snapshot.Principal) int { return comparePrincipals(a.Principal, b.Principal) },
 		func(principal snapshot.Principal) {
 			e.principal("principalType", "principalObjectId", principal.Principal)
 			e.flag("disabled", principal.Disabled)
 			e.optional("displayName", principal.DisplayName)
 			e.optional("mail", principal.Mail)
+			e.owners(principal.Owners)
 		})
 	section(e, "groups", t.Groups, func(a, b snapshot.Group) int { return cmp.Compare(a.ID, b.ID) },
 		func(group snapshot.Group) {
 			e.key("id").text(group.ID)
 			e.optional("displayName", group.DisplayName)
-			e.key("members")
-			e.buf = append(e.buf, '[')
-			for i, member := range sorted(group.Members, comparePrincipals) {
-				if i > 0 {
-					e.comma()
-				}
-				e.buf = append(e.buf, '{')
-				e.principal("principalType", "principalObjectId", member)
-				e.buf = append(e.buf, '}')
-			}
-			e.buf = append(e.buf, ']')
+			e.key("members").people(group.Members)
+			e.owners(group.Owners)
 		})
+}
+
+func (e *encoder) owners(owners []authz.Principal) {
+	if len(owners) > 0 {
+		e.key("owners").people(owners)
+	}
+}
+
+// people writes a list of principals.
+func (e *encoder) people(people []authz.Principal) {
+	e.buf = append(e.buf, '[')
+	for i, one := range sorted(people, comparePrincipals) {
+		if i > 0 {
+			e.comma()
+		}
+		e.buf = append(e.buf, '{')
+		e.principal("principalType", "principalObjectId", one)
+		e.buf = append(e.buf, '}')
+	}
+	e.buf = append(e.buf, ']')
 }
 
 func (e *encoder) roleDefinition(def authz.RoleDefinition) {
@@ -244,34 +278,83 @@ func distinct(texts []string) []string {
 // section writes a list under a key of the tenant, one item a line; nothing if it is
 // empty.
 func section[T any](e *encoder, key string, items []T, compare func(a, b T) int, item func(T)) {
-	if len(items) == 0 || e.err != nil {
-		return
-	}
-	if e.format == JSON {
-		e.raw(",\n " + `"` + key + `":[`)
-	} else {
-		e.raw("    " + key + ":\n")
-	}
 	for i, it := range sorted(items, compare) {
-		switch {
-		case e.format == YAML:
-			e.buf = append(e.buf[:0], "      - {"...)
-		case i == 0:
-			e.buf = append(e.buf[:0], "\n  {"...)
-		default:
-			e.buf = append(e.buf[:0], ",\n  {"...)
-		}
-		e.where = fmt.Sprintf("%s[%d]", key, i)
+		e.beginItem(key, i)
 		item(it)
-		e.buf = append(e.buf, '}')
-		if e.format == YAML {
-			e.buf = append(e.buf, '\n')
-		}
-		if e.flush(); e.err != nil {
+		if e.endItem(); e.err != nil {
 			return
 		}
 	}
-	if e.format == JSON {
+	e.endSection(len(items))
+}
+
+// exported writes the role assignments of a tenant that is exported.
+func (e *encoder) exported(tenant string) {
+	if e.err != nil {
+		return
+	}
+	n := 0
+	err := e.from.RoleAssignments(tenant, appendAssignmentOrder, func(a *snapshot.RoleAssignment) error {
+		e.beginItem("roleAssignments", n)
+		e.roleAssignment(*a)
+		e.endItem()
+		n++
+		return e.err
+	})
+	if e.err == nil {
+		e.err = err
+	}
+	e.endSection(n)
+}
+
+// appendAssignmentOrder appends a key by which role assignments sort as compareAssignments
+// sorts them.
+func appendAssignmentOrder(b []byte, a *snapshot.RoleAssignment) []byte {
+	b = append(appendOrdered(b, string(a.Scope)), byte(a.Principal.Type))
+	return appendOrdered(appendOrdered(appendOrdered(b, a.Principal.ID), a.RoleDefinitionID), a.ID)
+}
+
+// appendOrdered appends a text with an end that sorts before every byte of a longer one.
+func appendOrdered(b []byte, text string) []byte {
+	for i := range len(text) {
+		if b = append(b, text[i]); text[i] == 0 {
+			b = append(b, 0xFF)
+		}
+	}
+	return append(b, 0, 1)
+}
+
+// beginItem begins the item of a list, and with the first one the list.
+func (e *encoder) beginItem(key string, i int) {
+	if i == 0 {
+		if e.format == JSON {
+			e.raw(",\n " + `"` + key + `":[`)
+		} else {
+			e.raw("    " + key + ":\n")
+		}
+	}
+	switch {
+	case e.format == YAML:
+		e.buf = append(e.buf[:0], "      - {"...)
+	case i == 0:
+		e.buf = append(e.buf[:0], "\n  {"...)
+	default:
+		e.buf = append(e.buf[:0], ",\n  {"...)
+	}
+	e.where = fmt.Sprintf("%s[%d]", key, i)
+}
+
+func (e *encoder) endItem() {
+	e.buf = append(e.buf, '}')
+	if e.format == YAML {
+		e.buf = append(e.buf, '\n')
+	}
+	e.flush()
+}
+
+// endSection ends a list of n items.
+func (e *encoder) endSection(n int) {
+	if n > 0 && e.format == JSON {
 		e.raw("]")
 	}
 }

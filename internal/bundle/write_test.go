@@ -203,6 +203,16 @@ func validData(t *rapid.T) *snapshot.Data {
 	return data
 }
 
+// owners are in the order in which they are written.
+func owners(t *rapid.T) (all []authz.Principal) {
+	for _, kind := range []authz.PrincipalType{authz.User, authz.Group, authz.ApplicationUser} {
+		if rapid.IntRange(0, 4).Draw(t, "owned") == 0 {
+			all = append(all, authz.Principal{Type: kind, ID: "owner"})
+		}
+	}
+	return all
+}
+
 // distinct draws a sorted list without repetition.
 func distinct(t *rapid.T, label string, g *rapid.Generator[string], least, most int) []string {
 	ids := rapid.SliceOfNDistinct(g, least, most, rapid.ID[string]).Draw(t, label)
@@ -248,6 +258,9 @@ func validTenant(t *rapid.T, id string, pathID, objectID, text *rapid.Generator[
 	for _, object := range distinct(t, "principals", objectID, 0, 4) {
 		p := snapshot.Principal{Principal: authz.Principal{Type: types.Draw(t, "type"), ID: object}, DisplayName: maybe.Draw(t, "name"), Mail: maybe.Draw(t, "mail")}
 		p.Disabled = p.Key().Type == authz.User && rapid.Bool().Draw(t, "disabled")
+		if p.Type != authz.Group {
+			p.Owners = owners(t)
+		}
 		tenant.Principals = append(tenant.Principals, p)
 	}
 	slices.SortFunc(tenant.Principals, func(a, b snapshot.Principal) int {
@@ -255,7 +268,7 @@ func validTenant(t *rapid.T, id string, pathID, objectID, text *rapid.Generator[
 	})
 	groupIDs := distinct(t, "groups", objectID, 0, 4)
 	for i, group := range groupIDs {
-		g := snapshot.Group{ID: group, DisplayName: maybe.Draw(t, "name")}
+		g := snapshot.Group{ID: group, DisplayName: maybe.Draw(t, "name"), Owners: owners(t)}
 		for _, user := range distinct(t, "users", objectID, 0, 3) {
 			g.Members = append(g.Members, authz.Principal{Type: authz.User, ID: user})
 		}

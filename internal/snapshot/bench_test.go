@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -64,6 +65,46 @@ func BenchmarkReplaceOne(b *testing.B) {
 		i++
 		d.Tenants[0].RoleAssignments[100].Expires = int64(i)
 		replace(b, s, d)
+	}
+}
+
+// BenchmarkUpdate changes so many role assignments of so many, and asks at once what one
+// of those who hold them holds now; seen-ns is the time from the commit to that answer.
+func BenchmarkUpdate(b *testing.B) {
+	for _, held := range []int{10_000, 1_000_000} {
+		o := options(b.TempDir())
+		s := open(b, o)
+		replace(b, s, many(held))
+		n := 0
+		for _, changed := range []int{1, 1000} {
+			b.Run(fmt.Sprintf("%d-of-%d", changed, held), func(b *testing.B) {
+				var seen time.Duration
+				b.ReportAllocs()
+				for b.Loop() {
+					n++
+					_, err := s.Update(b.Context(), snapshot.Change{}, func(e *snapshot.Edit) error {
+						for i := range changed {
+							at := (i*997 + n) % held
+							a := allow(fmt.Sprintf("assignment-%07d", at), user(fmt.Sprintf("user-%06d", at/10)), readerRole, "/environments/e1")
+							a.Expires = int64(n)
+							if err := e.PutRoleAssignment("t1", a); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+					began := time.Now()
+					if _, _, err := s.View(b.Context(), caller(b, user(fmt.Sprintf("user-%06d", n%held/10)))); err != nil {
+						b.Fatal(err)
+					}
+					seen += time.Since(began)
+				}
+				b.ReportMetric(float64(seen.Nanoseconds())/float64(b.N), "seen-ns")
+			})
+		}
 	}
 }
 

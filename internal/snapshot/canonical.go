@@ -3,6 +3,8 @@ package snapshot
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,6 +31,7 @@ type canonicalTenant struct {
 	// The role assignments by identifier, by who holds them and by scope.
 	assignments, byPrincipal, byScope []*RoleAssignment
 	memberships                       []membership // by member
+	ownerships                        []ownership  // by owner
 	disabled                          []authz.Principal
 	roleUse                           []roleCount
 }
@@ -39,14 +42,15 @@ type membership struct {
 	group  authz.Principal
 }
 
+// An ownership says that owner, as grants are found, owns something directly.
+type ownership struct {
+	owner authz.Principal
+	owned authz.Principal
+}
+
 type roleCount struct {
 	role string
 	n    uint64
-}
-
-// compareParts orders as keys do: by length, then bytes.
-func compareParts[T ~string](a, b T) int {
-	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
 func comparePrincipals(a, b authz.Principal) int {
@@ -87,6 +91,8 @@ func (p *problems) addf(format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf(format, args...))
 }
 
+func (p *problems) count() int { return len(p.errs) + p.more }
+
 func (p *problems) err() error {
 	if len(p.errs) == 0 {
 		return nil
@@ -97,12 +103,15 @@ func (p *problems) err() error {
 	return fmt.Errorf("%w: %w", ErrInvalid, errors.Join(p.errs...))
 }
 
+// maxIdentifier is the greatest length of one: a scope has four at most, and words between.
+const maxIdentifier = 4 * authz.MaxIDLen
+
 // identifier checks one that becomes part of a key.
 func (p *problems) identifier(tenant, what, id string) {
 	if id == "" {
 		p.addf("tenant %q: %s has no identifier", tenant, what)
 	}
-	if len(id) > authz.MaxIDLen*4 { // a scope has four identifiers at most, and words between
+	if len(id) > maxIdentifier {
 		p.addf("tenant %q: %s has an identifier of %d bytes", tenant, what, len(id))
 	}
 }
@@ -179,11 +188,14 @@ func (c *canonicalTenant) addDirectory(t *Tenant, p *problems) {
 	byPrincipal := func(a, b Principal) int { return comparePrincipals(a.Principal, b.Principal) }
 	slices.SortFunc(c.principals, byPrincipal)
 	twice(p, t.ID, "principal", c.principals, byPrincipal, func(x Principal) string { return x.Principal.String() })
-	for _, x := range c.principals {
-		p.principal(t.ID, "a principal", x.Principal)
+	for i := range c.principals {
+		c.principals[i] = canonicalPrincipal(c.principals[i])
+		x := &c.principals[i]
+		p.listed(t.ID, x)
 		if x.Disabled {
 			c.disabled = append(c.disabled, x.Key())
 		}
+		c.addOwners(x.Principal, x.Owners)
 	}
 	slices.SortFunc(c.disabled, comparePrincipals)
 	c.disabled = slices.Compact(c.disabled)
@@ -193,32 +205,87 @@ func (c *canonicalTenant) addDirectory(t *Tenant, p *problems) {
 	slices.SortFunc(c.directory, byID)
 	twice(p, t.ID, "group", c.directory, byID, func(g Group) string { return g.ID })
 	for i := range c.directory {
+		c.directory[i] = canonicalGroup(c.directory[i])
 		g := &c.directory[i]
-		p.identifier(t.ID, "a group", g.ID)
-		if !slices.IsSortedFunc(g.Members, comparePrincipals) {
-			g.Members = slices.SortedFunc(slices.Values(g.Members), comparePrincipals)
-		}
-		g.Members = slices.Compact(slices.Clip(slices.Clone(g.Members)))
+		p.group(t.ID, g)
 		for _, member := range g.Members {
-			p.principal(t.ID, "a member of group "+g.ID, member)
 			c.memberships = append(c.memberships, membership{member.Key(), authz.Principal{Type: authz.Group, ID: g.ID}})
 		}
+		c.addOwners(authz.Principal{Type: authz.Group, ID: g.ID}, g.Owners)
 	}
+	slices.SortFunc(c.ownerships, func(a, b ownership) int {
+		return cmp.Or(comparePrincipals(a.owner, b.owner), comparePrincipals(a.owned, b.owned))
+	})
+	c.ownerships = slices.Compact(c.ownerships)
 	slices.SortFunc(c.memberships, func(a, b membership) int {
 		return cmp.Or(comparePrincipals(a.member, b.member), comparePrincipals(a.group, b.group))
 	})
 	c.memberships = slices.Compact(c.memberships)
 }
 
-func (c *canonicalTenant) addRoles(t *Tenant, p *problems) {
+func (c *canonicalTenant) addOwners(of authz.Principal, owners []authz.Principal) {
+	for _, owner := range owners {
+		c.ownerships = append(c.ownerships, ownership{owner.Key(), of})
+	}
+}
+
+// inOrder returns principals in order, each once.
+func inOrder(all []authz.Principal) []authz.Principal {
+	if !slices.IsSortedFunc(all, comparePrincipals) {
+		all = slices.SortedFunc(slices.Values(all), comparePrincipals)
+	}
+	return slices.Compact(slices.Clip(slices.Clone(all)))
+}
+
+// canonicalGroup is a group with its members and owners in order, each once.
+func canonicalGroup(g Group) Group {
+	g.Members, g.Owners = inOrder(g.Members), inOrder(g.Owners)
+	return g
+}
+
+// canonicalPrincipal is a principal with its owners in order, each once.
+func canonicalPrincipal(x Principal) Principal {
+	x.Owners = inOrder(x.Owners)
+	return x
+}
+
+func (p *problems) group(tenant string, g *Group) {
+	p.identifier(tenant, "a group", g.ID)
+	for _, member := range g.Members {
+		p.principal(tenant, "a member of group "+g.ID, member)
+	}
+	p.owners(tenant, "group "+g.ID, g.Owners)
+}
+
+// listed checks a principal about which something is known.
+func (p *problems) listed(tenant string, x *Principal) {
+	p.principal(tenant, "a principal", x.Principal)
+	if x.Type == authz.Group && len(x.Owners) > 0 {
+		p.addf("tenant %q: group %q has owners where it is listed as a principal: they stand with the group", tenant, x.ID)
+	}
+	p.owners(tenant, x.String(), x.Owners)
+}
+
+func (p *problems) owners(tenant, of string, owners []authz.Principal) {
+	for _, owner := range owners {
+		p.principal(tenant, "an owner of "+of, owner)
+	}
+}
+
+// canonicalRole is a role definition with its lists in order, each entry once.
+func canonicalRole(def authz.RoleDefinition) authz.RoleDefinition {
 	sorted := func(texts []string) []string { return slices.Compact(slices.Sorted(slices.Values(texts))) }
+	def.Permissions = sorted(def.Permissions)
+	def.PermissionsExceptions = sorted(def.PermissionsExceptions)
+	def.AssignableScopes = sorted(def.AssignableScopes)
+	def.RestrictedScopes = sorted(def.RestrictedScopes)
+	return def
+}
+
+func (c *canonicalTenant) addRoles(t *Tenant, p *problems) {
 	for _, def := range t.RoleDefinitions {
 		p.identifier(t.ID, "a role definition", def.ID)
-		def.Permissions = sorted(def.Permissions)
-		def.PermissionsExceptions = sorted(def.PermissionsExceptions)
-		def.AssignableScopes = sorted(def.AssignableScopes)
-		def.RestrictedScopes = sorted(def.RestrictedScopes)
-		c.roles = append(c.roles, def)
+		c.roles = append(c.roles, canonicalRole(def))
 	}
 	byID := func(a, b authz.RoleDefinition) int { return compareParts(a.ID, b.ID) }
 	slices.SortFunc(c.roles, byID)
@@ -231,21 +298,7 @@ func (c *canonicalTenant) addAssignments(t *Tenant, p *problems) {
 	c.assignments = make([]*RoleAssignment, 0, len(t.RoleAssignments))
 	for i := range t.RoleAssignments {
 		a := &t.RoleAssignments[i]
-		p.identifier(t.ID, "a role assignment", a.ID)
-		p.principal(t.ID, "the principal of role assignment "+a.ID, a.Principal)
-		p.identifier(t.ID, "the role of role assignment "+a.ID, a.RoleDefinitionID)
-		if !validEffect(a.Effect) {
-			p.addf("tenant %q: role assignment %q has no effect", t.ID, a.ID)
-		}
-		if below, ok := strings.CutPrefix(string(a.Scope), string(root)); !ok || below != "" && below[0] != '/' {
-			p.addf("tenant %q: role assignment %q has the scope %q, which is not in the tenant", t.ID, a.ID, a.Scope)
-		}
-		if len(a.Scope) > maxPart {
-			p.addf("tenant %q: role assignment %q has a scope of %d bytes", t.ID, a.ID, len(a.Scope))
-		}
-		if a.Expires < 0 || a.CreatedOn < 0 {
-			p.addf("tenant %q: role assignment %q has a time before 1970", t.ID, a.ID)
-		}
+		checkAssignment(p, t.ID, root, a)
 		uses[a.RoleDefinitionID]++
 		c.assignments = append(c.assignments, a)
 	}
@@ -257,13 +310,49 @@ func (c *canonicalTenant) addAssignments(t *Tenant, p *problems) {
 		return cmp.Or(comparePrincipals(a.Principal.Key(), b.Principal.Key()), byID(a, b))
 	})
 	c.byScope = slices.Clone(c.assignments)
+	// A scope is packed once, and not in each comparison.
+	packed := make(map[authz.Scope]string, 64)
+	for _, a := range c.byScope {
+		if _, known := packed[a.Scope]; !known {
+			packed[a.Scope] = string(appendPart(nil, string(a.Scope)))
+		}
+	}
 	slices.SortFunc(c.byScope, func(a, b *RoleAssignment) int {
-		return cmp.Or(compareParts(a.Scope, b.Scope), byID(a, b))
+		if a.Scope == b.Scope {
+			return cmp.Or(cmp.Compare(a.Effect, b.Effect), byID(a, b))
+		}
+		return cmp.Compare(packed[a.Scope], packed[b.Scope])
 	})
 	for role, n := range uses {
 		c.roleUse = append(c.roleUse, roleCount{role, n})
 	}
 	slices.SortFunc(c.roleUse, func(a, b roleCount) int { return compareParts(a.role, b.role) })
+}
+
+// checkAssignment tells whether a role assignment of a tenant, whose scope is root, can be
+// stored.
+func checkAssignment(p *problems, tenant string, root authz.Scope, a *RoleAssignment) bool {
+	before := p.count()
+	p.identifier(tenant, "a role assignment", a.ID)
+	if a.Principal.ID == "" || !validType(a.Principal.Type) || len(a.Principal.ID) > maxIdentifier {
+		p.principal(tenant, "the principal of role assignment "+a.ID, a.Principal)
+	}
+	if a.RoleDefinitionID == "" || len(a.RoleDefinitionID) > maxIdentifier {
+		p.identifier(tenant, "the role of role assignment "+a.ID, a.RoleDefinitionID)
+	}
+	if !validEffect(a.Effect) {
+		p.addf("tenant %q: role assignment %q has no effect", tenant, a.ID)
+	}
+	if below, ok := strings.CutPrefix(string(a.Scope), string(root)); !ok || below != "" && below[0] != '/' {
+		p.addf("tenant %q: role assignment %q has the scope %q, which is not in the tenant", tenant, a.ID, a.Scope)
+	}
+	if len(a.Scope) > maxPart {
+		p.addf("tenant %q: role assignment %q has a scope of %d bytes", tenant, a.ID, len(a.Scope))
+	}
+	if a.Expires < 0 || a.CreatedOn < 0 {
+		p.addf("tenant %q: role assignment %q has a time before 1970", tenant, a.ID)
+	}
+	return p.count() == before
 }
 
 // isGroupDenial tells whether an assignment counts against a caller whose groups are
@@ -318,7 +407,7 @@ func (c *canonicalTenant) each(sec section, start, empty []byte, emit func(key, 
 		})
 	case groupSection:
 		return eachOf(c.directory, func(g Group) error {
-			return put(appendPart(k, g.ID), appendGroup(v, g.DisplayName, g.Members))
+			return put(appendPart(k, g.ID), appendGroup(v, &g))
 		})
 	case roleAssignmentSection:
 		return eachOf(c.assignments, func(a *RoleAssignment) error {
@@ -330,7 +419,7 @@ func (c *canonicalTenant) each(sec section, start, empty []byte, emit func(key, 
 		})
 	case scopeSection:
 		return eachOf(c.byScope, func(a *RoleAssignment) error {
-			return put(appendPart(appendPart(k, string(a.Scope)), a.ID), appendEmpty(v))
+			return put(appendScopeEntry(k, a), appendEmpty(v))
 		})
 	case groupDenialSection:
 		return eachOf(c.assignments, func(a *RoleAssignment) error {
@@ -341,6 +430,10 @@ func (c *canonicalTenant) each(sec section, start, empty []byte, emit func(key, 
 		})
 	case roleUseSection:
 		return eachOf(c.roleUse, func(u roleCount) error { return put(appendPart(k, u.role), appendCount(v, u.n)) })
+	case ownedSection:
+		return eachOf(c.ownerships, func(o ownership) error {
+			return put(appendPrincipalPart(appendPrincipalPart(k, o.owner), o.owned), appendEmpty(v))
+		})
 	default:
 		return fmt.Errorf("section %d is unknown", sec)
 	}
@@ -355,42 +448,108 @@ func eachOf[T any](items []T, do func(T) error) error {
 	return nil
 }
 
-// eachGrants merges the assignments, the memberships and the disabled principals, all
-// sorted by principal, into one record for each.
+// eachGrants yields one record for each principal, sorted.
 func (c *canonicalTenant) eachGrants(yield func(of authz.Principal, g *grantsRecord) error) error {
-	assigned, members, disabled := c.byPrincipal, c.memberships, c.disabled
-	var g grantsRecord
-	for len(assigned) > 0 || len(members) > 0 || len(disabled) > 0 {
-		var of authz.Principal
-		nearest := func(p authz.Principal) {
-			if of.Type == authz.NoPrincipal || comparePrincipals(p, of) < 0 {
-				of = p
-			}
+	m := grantsMerger{members: c.memberships, disabled: c.disabled, yield: yield}
+	var grants []grantRecord
+	for rest := c.byPrincipal; len(rest) > 0; {
+		of := rest[0].Principal.Key()
+		grants = grants[:0]
+		for ; len(rest) > 0 && rest[0].Principal.Key() == of; rest = rest[1:] {
+			grants = append(grants, grantOf(rest[0]))
 		}
-		if len(assigned) > 0 {
-			nearest(assigned[0].Principal.Key())
-		}
-		if len(members) > 0 {
-			nearest(members[0].member)
-		}
-		if len(disabled) > 0 {
-			nearest(disabled[0])
-		}
-		g = grantsRecord{parents: g.parents[:0], grants: g.grants[:0]}
-		for ; len(assigned) > 0 && assigned[0].Principal.Key() == of; assigned = assigned[1:] {
-			g.grants = append(g.grants, grantOf(assigned[0]))
-		}
-		for ; len(members) > 0 && members[0].member == of; members = members[1:] {
-			g.parents = append(g.parents, members[0].group)
-		}
-		if len(disabled) > 0 && disabled[0] == of {
-			g.disabled, disabled = true, disabled[1:]
-		}
-		if err := yield(of, &g); err != nil {
+		if err := m.assigned(of, grants); err != nil {
 			return err
 		}
 	}
-	return nil
+	return m.end()
+}
+
+// A grantsMerger merges the assignments, the memberships and the disabled principals of a
+// tenant, all sorted by principal, into one record for each.
+type grantsMerger struct {
+	members  []membership
+	disabled []authz.Principal
+	yield    func(of authz.Principal, g *grantsRecord) error
+	g        grantsRecord
+}
+
+// assigned takes in what a principal was assigned, and yields all that stand before it.
+func (m *grantsMerger) assigned(of authz.Principal, grants []grantRecord) error {
+	for {
+		next, any := m.next()
+		if !any || comparePrincipals(next, of) >= 0 {
+			return m.emit(of, grants)
+		}
+		if err := m.emit(next, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// end yields all that is left.
+func (m *grantsMerger) end() error {
+	for {
+		next, any := m.next()
+		if !any {
+			return nil
+		}
+		if err := m.emit(next, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// next returns the first principal that is a member of something or disabled.
+func (m *grantsMerger) next() (of authz.Principal, any bool) {
+	if len(m.members) > 0 {
+		of, any = m.members[0].member, true
+	}
+	if len(m.disabled) > 0 && (!any || comparePrincipals(m.disabled[0], of) < 0) {
+		of, any = m.disabled[0], true
+	}
+	return of, any
+}
+
+func (m *grantsMerger) emit(of authz.Principal, grants []grantRecord) error {
+	m.g = grantsRecord{parents: m.g.parents[:0], grants: grants}
+	for ; len(m.members) > 0 && m.members[0].member == of; m.members = m.members[1:] {
+		m.g.parents = append(m.g.parents, m.members[0].group)
+	}
+	if len(m.disabled) > 0 && m.disabled[0] == of {
+		m.g.disabled, m.disabled = true, m.disabled[1:]
+	}
+	return m.yield(of, &m.g)
+}
+
+// writeOrder is the order in which sections are read: any would do.
+func (c *canonical) writeOrder() []section {
+	order := make([]section, 0, dataCount)
+	for sec := range section(dataCount) {
+		order = append(order, sec)
+	}
+	return order
+}
+
+// check finds nothing more: canonicalize has checked all.
+func (c *canonical) check() error { return nil }
+
+// total is how many records will be written, or more.
+func (c *canonical) total() uint64 {
+	n := c.records()
+	for i := range c.tenants {
+		n += 2*len(c.tenants[i].assignments) + len(c.tenants[i].memberships) + len(c.tenants[i].ownerships)
+	}
+	return uint64(n)
+}
+
+// small returns what compile needs of each tenant.
+func (c *canonical) small() []*smallTenant {
+	all := make([]*smallTenant, 0, len(c.tenants))
+	for i := range c.tenants {
+		all = append(all, c.tenants[i].small())
+	}
+	return all
 }
 
 // records counts the records that were delivered, without what is derived.
@@ -407,7 +566,7 @@ func (c *canonical) records() int {
 func (c *canonical) contents() (contents, error) {
 	var all contents
 	var value []byte
-	for sec := range section(sectionCount) {
+	for sec := range section(dataCount) {
 		err := c.each(sec, func(key, payload []byte) error {
 			var d digest
 			value, d = seal(value[:0], byte(sec), key, payload)
@@ -443,6 +602,18 @@ func (c *contents) records() uint64 {
 		n += count
 	}
 	return n
+}
+
+// dataSum hashes what was delivered, without what is derived and what is kept.
+func (c *contents) dataSum() [sha256.Size]byte {
+	var b []byte
+	for sec := range canonicalCount {
+		b = binary.BigEndian.AppendUint64(b, c.counts[sec])
+		for _, lane := range c.sums[sec] {
+			b = binary.BigEndian.AppendUint64(b, lane)
+		}
+	}
+	return sha256.Sum256(b)
 }
 
 func (c *contents) sum() digest {

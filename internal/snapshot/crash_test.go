@@ -29,7 +29,11 @@ const (
 var children = map[string]func() error{
 	"import":  func() error { return importForEver(50_000) },
 	"rebuild": func() error { return importForEver(0) },
+	"update":  updateForEver,
 	"full":    importIntoAFullDisk,
+	"deliver": deliverForEver,
+	"killed":  deliverUntilKilled,
+	"restore": restoreForEver,
 }
 
 func child(t *testing.T, name, dir string) *exec.Cmd {
@@ -75,6 +79,56 @@ func importForEver(rebuildAbove uint64) error {
 	}
 }
 
+// updateForEver changes the version, one after the other, and logs each.
+func updateForEver() error {
+	ctx := context.Background()
+	s, err := snapshot.OpenLimits(ctx, options(os.Getenv(dirVariable)), 1000, 50_000)
+	if err != nil {
+		return err
+	}
+	n := 0
+	if s.Current() == nil {
+		if _, err = s.Replace(ctx, version(0), snapshot.Change{Source: "test"}); err != nil {
+			return err
+		}
+	} else if n, err = versionOf(ctx, s); err != nil {
+		return err
+	}
+	for {
+		n++
+		if _, err := s.Update(ctx, snapshot.Change{Source: "test"}, func(e *snapshot.Edit) error { return toVersion(e, n) }); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stdout, n)
+	}
+}
+
+// toVersion makes the next version of the one before, the change log included.
+func toVersion(e *snapshot.Edit, n int) error {
+	for i, name := range []string{"v", "w"} {
+		if _, err := e.RemoveRoleAssignment("t1", fmt.Sprint(name, n-1)); err != nil {
+			return err
+		}
+		a := version(n).Tenants[0].RoleAssignments
+		if err := e.PutRoleAssignment("t1", a[len(a)-2+i]); err != nil {
+			return err
+		}
+	}
+	_, err := e.AppendLog(fmt.Append(nil, n))
+	return err
+}
+
+// logged returns what the last record of the change log says, and its number.
+func logged(ctx context.Context, s *snapshot.Store) (n uint64, record string, err error) {
+	err = s.Read(ctx, func(r *snapshot.Reader) error {
+		var b []byte
+		n, b, err = r.LastLog()
+		record = string(b)
+		return err
+	})
+	return n, record, err
+}
+
 // versionOf returns the version that a store serves, if it is one alone.
 func versionOf(ctx context.Context, s *snapshot.Store) (int, error) {
 	var seen [2]string
@@ -97,7 +151,7 @@ func versionOf(ctx context.Context, s *snapshot.Store) (int, error) {
 }
 
 func TestAKilledImportLeavesTheOldOrTheNew(t *testing.T) {
-	for _, name := range []string{"import", "rebuild"} {
+	for _, name := range []string{"import", "rebuild", "update"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			acknowledged := 0
@@ -147,6 +201,9 @@ func killDuringImport(t *testing.T, name, dir string, acknowledged, run int) int
 	}
 	if got != acknowledged && got != acknowledged+1 {
 		t.Fatalf("run %d: version %d after %d was acknowledged", run, got, acknowledged)
+	}
+	if n, record, err := logged(t.Context(), s); name == "update" && (err != nil || record != strconv.Itoa(got) || n != uint64(got)) {
+		t.Fatalf("run %d: version %d, and the change log ends with number %d, %q, %v", run, got, n, record, err)
 	}
 	if s.Stats().Quarantined != 0 {
 		t.Fatalf("run %d: something was set aside: %s", run, s.Stats().Problem)

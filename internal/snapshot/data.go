@@ -39,6 +39,9 @@ type Principal struct {
 	Disabled bool
 	// DisplayName and Mail are for people to read; no decision reads them.
 	DisplayName, Mail string
+	// Owners are who owns the principal. No decision reads them; whoever may change
+	// something is asked what it owns. Those of a group stand with the [Group].
+	Owners []authz.Principal
 }
 
 // A Group has users, service principals and groups as members.
@@ -46,6 +49,8 @@ type Group struct {
 	ID          string
 	DisplayName string
 	Members     []authz.Principal
+	// Owners are who owns the group, which makes them no members.
+	Owners []authz.Principal
 }
 
 // A RoleAssignment links a principal, a role and a scope.

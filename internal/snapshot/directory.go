@@ -94,8 +94,10 @@ func (d *directory) close() error {
 func (d *directory) file(name string) string { return filepath.Join(d.path, name) }
 
 // sync makes renames in the directory durable.
-func (d *directory) sync() error {
-	f, err := os.Open(d.path)
+func (d *directory) sync() error { return syncDirectory(d.path) }
+
+func syncDirectory(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("sync the data directory: %w", err)
 	}
@@ -175,6 +177,63 @@ func (d *directory) quarantine(name string, stamp int64) error {
 	}
 	d.prune(into)
 	return d.sync()
+}
+
+// keepAside is quarantine for a file that stays in its place until another is in force: it
+// is found under both names. It returns the other one; empty: the file was there already.
+func (d *directory) keepAside(name string, stamp int64) (string, error) {
+	into := d.file(quarantineName)
+	info, err := os.Stat(d.file(name))
+	if err != nil {
+		return "", fmt.Errorf("set aside %s: %w", name, err)
+	}
+	if err := os.MkdirAll(into, dirMode); err != nil {
+		return "", fmt.Errorf("set aside %s: %w", name, err)
+	}
+	entries, err := os.ReadDir(into)
+	if err != nil {
+		return "", fmt.Errorf("set aside %s: %w", name, err)
+	}
+	for _, e := range entries {
+		if other, err := e.Info(); err == nil && os.SameFile(info, other) {
+			return "", nil
+		}
+	}
+	to := filepath.Join(into, fmt.Sprintf("%s.%016x", name, uint64(stamp)))
+	if os.Link(d.file(name), to) != nil { // not every file system has links
+		if err := copyFileSync(d.file(name), to); err != nil {
+			return "", fmt.Errorf("set aside %s: %w", name, errors.Join(err, removeFile(to)))
+		}
+	}
+	if err := syncDirectory(into); err != nil {
+		return "", errors.Join(err, removeFile(to))
+	}
+	return to, nil
+}
+
+func copyFileSync(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Sync()
+	}
+	return errors.Join(err, out.Close())
+}
+
+// removeFile removes a file if it is there.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !isMissing(err) {
+		return err
+	}
+	return nil
 }
 
 // prune removes all but the newest few; what cannot be removed is left for the next time.

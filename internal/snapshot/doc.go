@@ -1,8 +1,10 @@
 // Package snapshot keeps what decisions are taken from: on disk in bbolt, so that a
 // process that starts alone can decide; in memory, so that a decision touches no disk.
 //
-// A [Store] is opened on a directory and given the whole of the data by [Store.Replace],
-// which works out the difference and applies it in one transaction: one [authz.Revision].
+// A [Store] is opened on a directory. [Store.Replace] gives it the whole of the data and
+// works out the difference; [Store.Update] changes something of it, with reads and checks
+// in between. Either is one transaction: one [authz.Revision]. A change log and notes lie
+// beside the data and change in the same transactions.
 // A decision asks [Store.View] for what one subject holds, and gets it together with the
 // [Snapshot] at whose revision it was read: a decision never mixes two revisions, and is
 // never taken on one older than the last that was published.

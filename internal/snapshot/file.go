@@ -1,12 +1,14 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +48,7 @@ func (s *state) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, s.epoch)
 	b = binary.AppendUvarint(b, s.number)
 	b = appendBool(b, s.foldCase)
-	for sec := range section(sectionCount) {
+	for sec := range section(sectionsOf(s.schema)) {
 		b = binary.AppendUvarint(b, s.contents.counts[sec])
 		for _, lane := range s.contents.sums[sec] {
 			b = binary.BigEndian.AppendUint64(b, lane)
@@ -64,10 +66,11 @@ func readState(payload string) (state, error) {
 	if !r.bad && s.schema > schemaVersion {
 		return state{}, fmt.Errorf("%w (layout %d; this release knows %d)", ErrSchema, s.schema, schemaVersion)
 	}
+	r.wide = s.schema <= wideSchema
 	s.epoch = r.uint()
 	s.number = r.uint()
 	s.foldCase = r.bool()
-	for sec := range section(sectionCount) {
+	for sec := range section(sectionsOf(s.schema)) {
 		s.contents.counts[sec] = r.uint()
 		for i := range s.contents.sums[sec] {
 			for range 8 {
@@ -105,6 +108,9 @@ type dbFile struct {
 	damaged atomic.Bool
 	// finished says that nothing may be written to the file any more.
 	finished atomic.Bool
+	// walked says that the structure was walked whole. Until then bbolt must not look at the
+	// leaves of what is large, and nothing may be written.
+	walked atomic.Bool
 	// verified says that every record was read and fits: what is absent is absent.
 	verified atomic.Bool
 }
@@ -230,29 +236,70 @@ func (f *dbFile) view(fn func(tx *bolt.Tx) error) error {
 	})
 }
 
-// update writes the file in one transaction. After any error the file is finished.
-func (f *dbFile) update(fn func(tx *bolt.Tx) error) error {
-	writing := false
-	err := frame(func() error {
-		tx, err := f.tx(true)
-		if err != nil {
-			return err
+// update writes the file in one transaction: prepare says what, and what it returns an
+// error of, or panics at, is undone and the file is as it was. Only prepare may run what
+// is not the store's own, so that a panic there is not taken for a fault of the file.
+// After any other error nothing may be written to the file any more.
+func (f *dbFile) update(prepare func(tx *bolt.Tx) error) (err error) {
+	tx, err := f.beginUpdate()
+	if err != nil {
+		return err
+	}
+	prepared := false
+	defer func() {
+		if prepared {
+			return
 		}
-		writing = true
-		if err = fn(tx); err == nil {
-			err = tx.Commit()
+		if undo := f.endUpdate(tx.Rollback); undo != nil {
+			err = errors.Join(err, undo)
 		}
+	}()
+	if err := prepare(tx); err != nil {
+		return err
+	}
+	prepared = true
+	return f.endUpdate(func() error {
+		err := tx.Commit()
 		if err != nil {
 			_ = tx.Rollback()
+			err = &commitError{err}
 		}
-		writing = false
+		return err
+	})
+}
+
+// A commitError is what went wrong when a change was to be committed, so that it may or
+// may not have been.
+type commitError struct{ cause error }
+
+func (e *commitError) Error() string { return e.cause.Error() }
+func (e *commitError) Unwrap() error { return e.cause }
+
+func (f *dbFile) beginUpdate() (tx *bolt.Tx, err error) {
+	err = frame(func() error {
+		tx, err = f.tx(true)
 		return err
 	})
 	if err != nil {
 		f.finished.Store(true)
-		if writing { // a fault with a write transaction open may leave bbolt's locks held
-			f.stuck.Store(true)
-		}
+	}
+	return tx, err
+}
+
+// endUpdate commits or rolls back. A fault there may leave bbolt's locks held.
+func (f *dbFile) endUpdate(end func() error) error {
+	ended := false
+	err := frame(func() error {
+		err := end()
+		ended = true
+		return err
+	})
+	if err != nil {
+		f.finished.Store(true)
+	}
+	if !ended {
+		f.stuck.Store(true)
+		err = &commitError{err}
 	}
 	return err
 }
@@ -344,7 +391,7 @@ func verifySection(tx *bolt.Tx, sec section, s *state, stop func() error) error 
 			}
 		}
 		sum.add(d)
-		return checkRecord(sec, key, string(payload))
+		return checkRecord(s.schema, sec, key, string(payload))
 	})
 	if err != nil {
 		return err
@@ -356,9 +403,9 @@ func verifySection(tx *bolt.Tx, sec section, s *state, stop func() error) error 
 }
 
 // verifyBuckets checks that the file has the buckets of a snapshot and no other.
-func verifyBuckets(tx *bolt.Tx) error {
+func verifyBuckets(tx *bolt.Tx, schema uint64) error {
 	want := map[string]bool{string(metaBucket): true, string(journalBucket): true}
-	for _, name := range sectionBuckets {
+	for _, name := range sectionBuckets[:sectionsOf(schema)] {
 		want[string(name)] = true
 	}
 	err := tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
@@ -377,10 +424,10 @@ func verifyBuckets(tx *bolt.Tx) error {
 // verify reads the sections that choose picks and compares them with the state.
 func (f *dbFile) verify(s *state, choose func(section) bool, stop func() error) error {
 	return f.view(func(tx *bolt.Tx) error {
-		if err := verifyBuckets(tx); err != nil {
+		if err := verifyBuckets(tx, s.schema); err != nil {
 			return err
 		}
-		for sec := range section(sectionCount) {
+		for sec := range section(sectionsOf(s.schema)) {
 			if choose(sec) {
 				if err := verifySection(tx, sec, s, stop); err != nil {
 					return err
@@ -397,7 +444,17 @@ func (f *dbFile) verify(s *state, choose func(section) bool, stop func() error) 
 func everySection(section) bool { return true }
 
 // checkFile walks the structure of a file that nobody writes to.
-func checkFile(path string, stop func() error) error {
+func checkFile(path string, stop func() error) error { return walkFile(path, nil, stop) }
+
+// skimFile is checkFile without the leaves of what is large.
+func skimFile(path string, stop func() error) error {
+	return walkFile(path, func(bucket []byte) bool {
+		sec := slices.IndexFunc(sectionBuckets[:], func(name []byte) bool { return bytes.Equal(name, bucket) })
+		return sec >= 0 && !section(sec).small()
+	}, stop)
+}
+
+func walkFile(path string, skim func(bucket []byte) bool, stop func() error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open the snapshot: %w", err)
@@ -410,5 +467,17 @@ func checkFile(path string, stop func() error) error {
 	if info.Size() == 0 {
 		return corruptf("%s is empty", info.Name())
 	}
-	return checkStructure(f, info.Size(), stop)
+	return checkStructure(f, info.Size(), skim, stop)
+}
+
+// get reads a value from a bucket; nil where there is none.
+func (f *dbFile) get(bucket *bolt.Bucket, key []byte) ([]byte, error) {
+	if f.walked.Load() || bucket.Root() == 0 { // a bucket without pages of its own was walked with what is around it
+		return bucket.Get(key), nil
+	}
+	meta, err := readMeta(f.probe)
+	if err != nil {
+		return nil, err
+	}
+	return find(f.probe, meta, uint64(bucket.Root()), key)
 }

@@ -150,6 +150,15 @@ func sample() *snapshot.Data {
 	}}
 }
 
+// withOwners is the sample with owners, in canonical order.
+func withOwners() *snapshot.Data {
+	d := sample()
+	t := &d.Tenants[0]
+	t.Principals = append(t.Principals, snapshot.Principal{Principal: app("bot"), Owners: []authz.Principal{user("ada"), group("g1")}})
+	t.Groups[0].Owners = []authz.Principal{user("boss"), app("sync")}
+	return d
+}
+
 // without returns the sample without the role assignment.
 func without(d *snapshot.Data, id string) *snapshot.Data {
 	t := &d.Tenants[0]

@@ -63,6 +63,16 @@ func putJournal(tx *bolt.Tx, r journalRecord) error {
 	return tx.Bucket(journalBucket).Put(r.key, value)
 }
 
+// readEntry reads the entry of a key.
+func readEntry(tx *bolt.Tx, key []byte) (JournalEntry, error) {
+	value := tx.Bucket(journalBucket).Get(key)
+	payload, _, err := unseal(journalSeal, key, value)
+	if err != nil {
+		return JournalEntry{}, err
+	}
+	return journalRecord{key, payload}.entry()
+}
+
 // trimJournal removes the oldest entries beyond those that are kept.
 func trimJournal(tx *bolt.Tx, keep int) error {
 	bucket := tx.Bucket(journalBucket)

@@ -11,6 +11,7 @@ import (
 // A loader reads sections back into tenants.
 type loader struct {
 	tx      *bolt.Tx
+	schema  uint64
 	tenants map[string]*Tenant
 	order   []string
 }
@@ -18,7 +19,7 @@ type loader struct {
 // each reads a section; yield gets the tenant and the rest of the key.
 func (l *loader) each(sec section, yield func(t *Tenant, key *keyReader, payload string) error) error {
 	return eachRecord(l.tx, sec, nil, func(key, payload []byte, _ digest) error {
-		k := &keyReader{rest: key}
+		k := &keyReader{rest: key, wide: l.schema <= wideSchema}
 		id := k.part()
 		t := l.tenants[id]
 		if t == nil {
@@ -75,7 +76,7 @@ func (l *loader) scopes(environments func(t *Tenant, e environmentRecord)) error
 
 // loadSmall reads all that is kept in memory.
 func loadSmall(tx *bolt.Tx) ([]*smallTenant, error) {
-	l := &loader{tx: tx, tenants: map[string]*Tenant{}}
+	l := &loader{tx: tx, schema: schemaVersion, tenants: map[string]*Tenant{}}
 	environments := map[string][]environmentRecord{}
 	if err := l.scopes(func(t *Tenant, e environmentRecord) { environments[t.ID] = append(environments[t.ID], e) }); err != nil {
 		return nil, err
@@ -111,9 +112,10 @@ func loadSmall(tx *bolt.Tx) ([]*smallTenant, error) {
 	return all, err
 }
 
-// loadData reads back all that was delivered, in the order of the file.
-func loadData(ctx context.Context, tx *bolt.Tx) (*Data, error) {
-	l := &loader{tx: tx, tenants: map[string]*Tenant{}}
+// loadData reads back all that was delivered, in the order of the file, with the role
+// assignments or without.
+func loadData(ctx context.Context, tx *bolt.Tx, schema uint64, assignments bool) (*Data, error) {
+	l := &loader{tx: tx, schema: schema, tenants: map[string]*Tenant{}}
 	groups := map[string]map[string]int{} // tenant → environment group → where it stands
 	if err := l.scopes(func(t *Tenant, e environmentRecord) {
 		if e.group == "" || e.dataverse {
@@ -152,6 +154,9 @@ func loadData(ctx context.Context, tx *bolt.Tx) (*Data, error) {
 		return nil, err
 	}
 	n := 0
+	if !assignments {
+		return l.data(), nil
+	}
 	if err := l.each(roleAssignmentSection, func(t *Tenant, key *keyReader, payload string) error {
 		if n++; n%verifyStop == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -162,9 +167,13 @@ func loadData(ctx context.Context, tx *bolt.Tx) (*Data, error) {
 	}); err != nil {
 		return nil, err
 	}
+	return l.data(), nil
+}
+
+func (l *loader) data() *Data {
 	d := &Data{Tenants: make([]Tenant, 0, len(l.order))}
 	for _, id := range l.order {
 		d.Tenants = append(d.Tenants, *l.tenants[id])
 	}
-	return d, nil
+	return d
 }

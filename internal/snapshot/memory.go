@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
@@ -24,6 +25,13 @@ type Snapshot struct {
 
 // Revision names the state that the snapshot is of.
 func (s *Snapshot) Revision() authz.Revision { return s.revision }
+
+// Written is when the revision was written.
+func (s *Snapshot) Written() time.Time { return time.UnixMicro(s.state.written) }
+
+// DataSum is a hash of all that was delivered or changed, without the change log and the
+// notes: equal for equal data, in whatever order it came about.
+func (s *Snapshot) DataSum() [32]byte { return s.state.contents.dataSum() }
 
 // Tenant returns what is known of a tenant; nil where the tenant is unknown. The
 // identifier is in its one spelling.
@@ -170,11 +178,7 @@ func (c *compiler) compile(t *smallTenant, number uint64) (*TenantView, error) {
 	}
 	var errs []error
 	for _, def := range t.roles {
-		if c.shipped[def.ID] != nil {
-			errs = append(errs, fmt.Errorf("role definition %q has the identifier of a shipped role, %s", def.Name, def.ID))
-			continue
-		}
-		role, err := c.vocabulary.Compile(def)
+		role, err := c.role(def)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -35,6 +36,89 @@ func drawPrincipal(t *rapid.T) authz.Principal {
 	return directoryRole("d1")
 }
 
+// drawOwners draws in any order, and some more than once.
+func drawOwners(t *rapid.T) (owners []authz.Principal) {
+	for range rapid.IntRange(0, 3).Draw(t, "owners") {
+		if p := drawPrincipal(t); p.Type != authz.DirectoryRole {
+			owners = append(owners, p)
+		}
+	}
+	return owners
+}
+
+// ownership lists who owns whom of those that tests use, by looking at the data alone: first
+// what each owns, then who owns each.
+func ownership(d *snapshot.Data, tenant string) (lines []string) {
+	person := func(p authz.Principal) string {
+		if p.Type == authz.ApplicationUser {
+			p.Type = authz.User
+		}
+		return p.String()
+	}
+	owners := map[authz.Principal][]authz.Principal{}
+	for _, x := range d.Tenants {
+		if x.ID != tenant {
+			continue
+		}
+		for _, p := range x.Principals {
+			owners[p.Principal] = append(owners[p.Principal], p.Owners...)
+		}
+		for _, g := range x.Groups {
+			owners[group(g.ID)] = append(owners[group(g.ID)], g.Owners...)
+		}
+	}
+	for _, p := range everyone() {
+		owned, by := map[string]bool{}, map[string]bool{}
+		for of, all := range owners {
+			for _, owner := range all {
+				if person(owner) == person(p) {
+					owned[of.String()] = true
+				}
+				if person(of) == person(p) {
+					by[owner.String()] = true
+				}
+			}
+		}
+		lines = append(lines, fmt.Sprint(p, " owns ", slices.Sorted(maps.Keys(owned)), ", owned by ", slices.Sorted(maps.Keys(by))))
+	}
+	return lines
+}
+
+// readOwnership is ownership as a store tells it.
+func readOwnership(r *snapshot.Reader, tenant string) (lines []string, err error) {
+	for _, p := range everyone() {
+		owned, err := r.OwnedBy(tenant, p)
+		if err != nil {
+			return nil, err
+		}
+		by, err := r.Owners(tenant, p)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, fmt.Sprint(p, " owns ", names(owned), ", owned by ", names(by)))
+	}
+	return lines, nil
+}
+
+func everyone() (all []authz.Principal) {
+	for _, id := range someUsers {
+		all = append(all, user(id), app(id))
+	}
+	for _, id := range someGroups {
+		all = append(all, group(id))
+	}
+	return append(all, directoryRole("d1"))
+}
+
+func names(all []authz.Principal) []string {
+	texts := make([]string, 0, len(all))
+	for _, p := range all {
+		texts = append(texts, p.String())
+	}
+	slices.Sort(texts)
+	return texts
+}
+
 func drawTenant(t *rapid.T, id string) snapshot.Tenant {
 	x := snapshot.Tenant{
 		ID: id, DirectoryComplete: rapid.Bool().Draw(t, "complete"),
@@ -52,7 +136,7 @@ func drawTenant(t *rapid.T, id string) snapshot.Tenant {
 	for _, id := range someUsers {
 		for _, p := range []authz.Principal{user(id), app(id)} {
 			if rapid.IntRange(0, 3).Draw(t, "listed") == 0 {
-				x.Principals = append(x.Principals, snapshot.Principal{Principal: p, Disabled: rapid.Bool().Draw(t, "disabled")})
+				x.Principals = append(x.Principals, snapshot.Principal{Principal: p, Disabled: rapid.Bool().Draw(t, "disabled"), Owners: drawOwners(t)})
 			}
 		}
 	}
@@ -64,6 +148,7 @@ func drawTenant(t *rapid.T, id string) snapshot.Tenant {
 					g.Members = append(g.Members, p)
 				}
 			}
+			g.Owners = drawOwners(t)
 			x.Groups = append(x.Groups, g)
 		}
 	}
@@ -203,6 +288,17 @@ func TestChangesAddUpToTheData(t *testing.T) {
 			}
 			if s.Stats().Alarms != 0 {
 				t.Fatal("a cached view differed")
+			}
+			if err := s.Read(t.Context(), func(r *snapshot.Reader) error {
+				for _, id := range []string{"t1", "t22"} {
+					got, err := readOwnership(r, id)
+					if diff := cmp.Diff(ownership(d, id), got); err != nil || diff != "" {
+						t.Fatalf("%v: %s", err, diff)
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
 			}
 		}
 		before, err := s.Export(t.Context())

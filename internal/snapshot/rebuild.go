@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -18,11 +19,33 @@ const (
 	chunkFill    = 0.9
 )
 
+// records are what a new file is written from: [Data] that was put in order, or a
+// [Delivery] that is too large for that.
+type records interface {
+	// writeOrder lists the sections in the order in which each is to be called.
+	writeOrder() []section
+	// each calls yield with the key and payload of every record of a section, in the order
+	// of keys. Both are valid until yield returns.
+	each(sec section, yield func(key, payload []byte) error) error
+	// check tells, after all sections were read, whether they may be stored.
+	check() error
+	// small returns what is kept in memory of each tenant, after all sections were read.
+	small() []*smallTenant
+	// records counts the canonical records, total all of them, or more.
+	records() int
+	total() uint64
+}
+
 // rebuild writes the data into a new file, which then takes the place of the old one. It
 // is for the first data, for large changes, and for files that may not be written any
-// more. The writer's token is held.
-func (s *Store) rebuild(ctx context.Context, c *canonical, change Change, old *Snapshot) (authz.Revision, error) {
-	next := &Snapshot{slots: new(slotTable), tenants: make(map[string]*TenantView, len(c.tenants))}
+// more. Where the new file holds what the old one does, the old one stays. The writer's
+// token is held.
+//
+// record, if not nil, makes changes that belong to the same revision.
+func (s *Store) rebuild(ctx context.Context, c records, change Change, old *Snapshot, record func(*Edit) error) (authz.Revision, error) {
+	kept, note, done := s.former(ctx, old)
+	defer done()
+	next := &Snapshot{slots: new(slotTable), tenants: map[string]*TenantView{}}
 	next.state = state{
 		schema: schemaVersion, foldCase: s.options.FoldCase,
 		source: change.Source, position: slices.Clone(change.Position), written: s.now().UnixMicro(),
@@ -42,23 +65,41 @@ func (s *Store) rebuild(ctx context.Context, c *canonical, change Change, old *S
 		next.state.epoch, next.state.number = max(uint64(s.now().UnixMicro()), floor+1), 1
 	}
 	next.revision = authz.Revision{Epoch: next.state.epoch, Number: next.state.number}
-	if err := s.compileAll(c, next); err != nil {
-		return authz.Revision{}, err
+	if c, whole := c.(*canonical); whole { // what does not fit is better known before all is written
+		if err := s.compileAll(c, next); err != nil {
+			return authz.Revision{}, err
+		}
 	}
 	name, err := s.dir.nextName()
 	if err != nil {
 		return authz.Revision{}, err
 	}
 	temp := s.dir.file(name + tempSuffix)
-	err = frame(func() error { return writeDatabase(ctx, temp, c, &next.state, journal) })
+	w := databaseWriter{
+		path: temp, records: c, state: &next.state, journal: journal, kept: kept, tell: progressOf(c),
+		note: strings.Join(slices.DeleteFunc([]string{change.Note, note}, func(text string) bool { return text == "" }), "; "),
+	}
+	err = frame(func() error { return w.write(ctx) })
 	if err == nil {
-		err = verifyDatabase(ctx, temp, name, &next.state)
+		err = c.check()
+	}
+	if in, sorted := c.(*sorted); err == nil && sorted {
+		if err = s.compileAll(c, next); err == nil && old != nil && next.state.epoch == old.state.epoch && next.state.contents == old.state.contents {
+			// It is what is held already, and no revision more.
+			position := slices.Clone(change.Position)
+			s.position.Store(&position)
+			return old.revision, os.Remove(temp)
+		}
+		err = errors.Join(err, in.close()) // the disk may need the room
+	}
+	if err == nil && record != nil {
+		if err := s.amend(ctx, temp, name, next, old, change, record); err != nil {
+			_ = os.Remove(temp)
+			return authz.Revision{}, err
+		}
 	}
 	if err == nil {
-		err = s.markNothing()
-	}
-	if err == nil {
-		err = os.Rename(temp, s.dir.file(name))
+		err = s.finishFile(ctx, temp, name, &next.state, progressOf(c))
 	}
 	if err != nil {
 		_ = os.Remove(temp)
@@ -96,6 +137,7 @@ func (s *Store) exchange(ctx context.Context, next, old *Snapshot, name string) 
 	if next.file, err = openFile(ctx, s.dir.file(name), name, false); err != nil {
 		return undo(err)
 	}
+	next.file.walked.Store(true)
 	next.file.verified.Store(true)
 	markErr := s.dir.writeCurrent(next.state.mark(name))
 	if markErr != nil {
@@ -141,10 +183,9 @@ func (s *Store) removeSuperseded(name string) {
 }
 
 // compileAll works out the views of all tenants.
-func (s *Store) compileAll(c *canonical, into *Snapshot) error {
+func (s *Store) compileAll(c records, into *Snapshot) error {
 	var errs []error
-	for i := range c.tenants {
-		t := c.tenants[i].small()
+	for _, t := range c.small() {
 		view, err := s.compiler.compile(t, into.state.number)
 		if err != nil {
 			errs = append(errs, err)
@@ -158,18 +199,39 @@ func (s *Store) compileAll(c *canonical, into *Snapshot) error {
 	return nil
 }
 
-// writeDatabase writes a new file and makes it durable. The contents are entered in st.
-func writeDatabase(ctx context.Context, path string, c *canonical, st *state, journal []journalRecord) (err error) {
-	if err := os.Remove(path); err != nil && !isMissing(err) {
+// progressOf returns whom to tell of progress; nil: nobody.
+func progressOf(c records) func(Progress) {
+	if in, ok := c.(*sorted); ok {
+		return in.delivery.Progress
+	}
+	return nil
+}
+
+// A databaseWriter writes a new file.
+type databaseWriter struct {
+	path    string
+	records records
+	state   *state // its contents are entered when all is written
+	journal []journalRecord
+	quiet   bool    // make no entry in the journal
+	note    string  // for the entry
+	kept    *dbFile // the file whose log and notes go on; nil: none
+	tell    func(Progress)
+}
+
+// write writes the file and makes it durable.
+func (w *databaseWriter) write(ctx context.Context) (err error) {
+	if err := os.Remove(w.path); err != nil && !isMissing(err) {
 		return err
 	}
-	db, err := bolt.Open(path, fileMode, &bolt.Options{
+	db, err := bolt.Open(w.path, fileMode, &bolt.Options{
 		Timeout: lockTimeout, NoStatistics: true, NoSync: true, FreelistType: bolt.FreelistMapType,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	st := w.state
 	st.contents = contents{}
 	err = db.Update(func(tx *bolt.Tx) error {
 		for _, name := range append([][]byte{metaBucket, journalBucket}, sectionBuckets[:]...) {
@@ -182,20 +244,29 @@ func writeDatabase(ctx context.Context, path string, c *canonical, st *state, jo
 	if err != nil {
 		return err
 	}
-	for sec := range section(sectionCount) {
-		if err := writeSection(ctx, db, sec, c, st); err != nil {
+	if w.kept != nil {
+		if err := w.kept.view(func(tx *bolt.Tx) error { return w.keep(ctx, db, tx) }); err != nil {
+			return err
+		}
+	}
+	m := &meter{tell: w.tell, step: StepWriting, total: w.records.total()}
+	for _, sec := range w.records.writeOrder() {
+		if err := writeSection(ctx, db, sec, w.records.each, st, m); err != nil {
 			return err
 		}
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, r := range journal {
+		for _, r := range w.journal {
 			if err := putJournal(tx, r); err != nil {
 				return err
 			}
 		}
+		if w.quiet {
+			return putState(tx, st)
+		}
 		entry := JournalEntry{
 			Revision: authz.Revision{Epoch: st.epoch, Number: st.number}, Written: st.written,
-			Source: st.source, Whole: true, Added: uint64(c.records()),
+			Source: st.source, Note: w.note, Whole: true, Added: uint64(w.records.records()),
 		}
 		if err := putJournal(tx, entry.record()); err != nil {
 			return err
@@ -208,8 +279,24 @@ func writeDatabase(ctx context.Context, path string, c *canonical, st *state, jo
 	return db.Sync()
 }
 
+// keep copies what is no part of the data.
+func (w *databaseWriter) keep(ctx context.Context, db *bolt.DB, from *bolt.Tx) error {
+	for sec := section(dataCount); int(sec) < sectionCount; sec++ {
+		if from.Bucket(sectionBuckets[sec]) == nil {
+			continue // of a layout that had none
+		}
+		each := func(sec section, yield func(key, payload []byte) error) error {
+			return eachRecord(from, sec, nil, func(key, payload []byte, _ digest) error { return yield(key, payload) })
+		}
+		if err := writeSection(ctx, db, sec, each, w.state, &meter{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeSection writes a section in chunks.
-func writeSection(ctx context.Context, db *bolt.DB, sec section, c *canonical, st *state) (err error) {
+func writeSection(ctx context.Context, db *bolt.DB, sec section, each func(section, func(key, payload []byte) error) error, st *state, m *meter) (err error) {
 	var tx *bolt.Tx
 	var bucket *bolt.Bucket
 	defer func() {
@@ -229,7 +316,8 @@ func writeSection(ctx context.Context, db *bolt.DB, sec section, c *canonical, s
 		return err
 	}
 	n := 0
-	err = c.each(sec, func(key, payload []byte) error {
+	var value []byte // bbolt keeps it until the transaction ends
+	err = each(sec, func(key, payload []byte) error {
 		if tx == nil {
 			if tx, err = db.Begin(true); err != nil {
 				tx = nil
@@ -238,11 +326,17 @@ func writeSection(ctx context.Context, db *bolt.DB, sec section, c *canonical, s
 			bucket = tx.Bucket(sectionBuckets[sec])
 			bucket.FillPercent = chunkFill
 		}
-		value, d := seal(nil, byte(sec), key, payload)
-		if err := bucket.Put(key, value); err != nil {
+		if size := len(payload) + checksumSize; cap(value)-len(value) < size {
+			value = make([]byte, 0, max(64<<10, size))
+		}
+		from := len(value)
+		var d digest
+		value, d = seal(value, byte(sec), key, payload)
+		if err := bucket.Put(key, value[from:len(value):len(value)]); err != nil {
 			return err
 		}
 		st.contents.add(sec, d)
+		m.add(1)
 		if n++; n%chunkRecords == 0 {
 			return commit()
 		}
@@ -255,7 +349,7 @@ func writeSection(ctx context.Context, db *bolt.DB, sec section, c *canonical, s
 }
 
 // verifyDatabase reads a file back whole.
-func verifyDatabase(ctx context.Context, path, name string, want *state) error {
+func verifyDatabase(ctx context.Context, path, name string, want *state, tell func(Progress)) error {
 	if err := checkFile(path, ctx.Err); err != nil {
 		return err
 	}
@@ -271,7 +365,11 @@ func verifyDatabase(ctx context.Context, path, name string, want *state) error {
 		return err
 	})
 	if err == nil {
-		err = f.verify(want, everySection, ctx.Err)
+		m := &meter{tell: tell, step: StepVerifying, total: want.contents.records()}
+		err = f.verify(want, everySection, func() error {
+			m.add(verifyStop)
+			return ctx.Err()
+		})
 	}
 	return errors.Join(err, f.close())
 }

@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"encoding/binary"
+	"strings"
+	"sync"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
@@ -77,7 +79,7 @@ func readRoleDefinition(id, payload string) (authz.RoleDefinition, error) {
 
 func appendPrincipalRecord(b []byte, p *Principal) []byte {
 	b = appendBool(append(b, payloadForm), p.Disabled)
-	return appendText(appendText(b, p.DisplayName), p.Mail)
+	return appendPrincipals(appendText(appendText(b, p.DisplayName), p.Mail), p.Owners)
 }
 
 func readPrincipalRecord(of authz.Principal, payload string) (Principal, error) {
@@ -86,28 +88,21 @@ func readPrincipalRecord(of authz.Principal, payload string) (Principal, error) 
 	p.Disabled = r.bool()
 	p.DisplayName = r.text()
 	p.Mail = r.text()
+	p.Owners = r.owners()
 	return p, r.done(principalSection)
 }
 
-func appendGroup(b []byte, displayName string, members []authz.Principal) []byte {
-	b = appendText(append(b, payloadForm), displayName)
-	b = binary.AppendUvarint(b, uint64(len(members)))
-	for _, member := range members {
-		b = appendPrincipal(b, member)
-	}
-	return b
+func appendGroup(b []byte, g *Group) []byte {
+	b = appendText(append(b, payloadForm), g.DisplayName)
+	return appendPrincipals(appendPrincipals(b, g.Members), g.Owners)
 }
 
 func readGroup(id, payload string) (Group, error) {
 	r := readPayload(payload)
 	g := Group{ID: id}
 	g.DisplayName = r.text()
-	if n := r.count(); n > 0 {
-		g.Members = make([]authz.Principal, 0, n)
-		for range n {
-			g.Members = append(g.Members, r.knownPrincipal())
-		}
-	}
+	g.Members = r.principals()
+	g.Owners = r.owners()
 	return g, r.done(groupSection)
 }
 
@@ -142,6 +137,8 @@ type grantsRecord struct {
 	parents []authz.Principal
 	// grants are its role assignments, sorted by identifier.
 	grants []grantRecord
+	// textBytes is how much memory the texts of the grants keep, of a record that was read.
+	textBytes int
 }
 
 // A grantRecord is what a decision reads of a role assignment.
@@ -164,10 +161,7 @@ func grantOf(a *RoleAssignment) grantRecord {
 
 func appendGrants(b []byte, g *grantsRecord) []byte {
 	b = appendBool(append(b, payloadForm), g.disabled)
-	b = binary.AppendUvarint(b, uint64(len(g.parents)))
-	for _, parent := range g.parents {
-		b = appendPrincipal(b, parent)
-	}
+	b = appendPrincipals(b, g.parents)
 	b = binary.AppendUvarint(b, uint64(len(g.grants)))
 	for i := range g.grants {
 		grant := &g.grants[i]
@@ -181,21 +175,52 @@ func appendGrants(b []byte, g *grantsRecord) []byte {
 	return b
 }
 
+// leastGrant is the least that a grant takes.
+const leastGrant = 6
+
+// grantBuffers keeps what readGrants needs while it reads.
+var grantBuffers = sync.Pool{New: func() any { return new(grantBuffer) }}
+
+type grantBuffer struct {
+	unpacked []byte
+	texts    []grantText // of each grant its assignment and its scope
+}
+
+// A grantText is where a text stands among those that were read.
+type grantText struct{ from, to int }
+
+func (r *payloadReader) grantText() grantText {
+	from := len(r.unpacked)
+	r.textOrPacked()
+	return grantText{from, len(r.unpacked)}
+}
+
+// readGrants reads what a principal holds. Views keep it by the ten thousand: its texts
+// take just the room that they need, and nothing of it points into the payload.
 func readGrants(payload string) (grantsRecord, error) {
 	r := readPayload(payload)
+	r.copies = true
 	var g grantsRecord
 	g.disabled = r.bool()
 	if n := r.count(); n > 0 {
 		g.parents = make([]authz.Principal, 0, n)
+		r.unpacked = make([]byte, 0, min(n, len(r.rest)/2)*guidLength) // views keep them, too
 		for range n {
 			g.parents = append(g.parents, r.knownPrincipal())
 		}
 	}
 	if n := r.count(); n > 0 {
-		g.grants = make([]grantRecord, 0, n/8+1) // a grant is well over eight bytes
+		b, _ := grantBuffers.Get().(*grantBuffer)
+		defer grantBuffers.Put(b)
+		parents := r.unpacked
+		r.unpacked = b.unpacked[:0]
+		texts := b.texts[:0]
+		g.grants = make([]grantRecord, 0, min(n, len(r.rest)/leastGrant+1))
+		var roles roleTexts
 		for range n {
-			grant := grantRecord{assignment: r.text(), kind: authz.PrincipalType(r.byte()), role: r.text()}
-			grant.scope = authz.Scope(r.text())
+			id := r.grantText()
+			grant := grantRecord{kind: authz.PrincipalType(r.byte()), role: roles.read(r)}
+			scope := r.grantText()
 			grant.effect = authz.AssignmentEffect(r.byte())
 			grant.expires = r.int()
 			r.bad = r.bad || !validEffect(grant.effect) || !validType(grant.kind)
@@ -203,9 +228,46 @@ func readGrants(payload string) (grantsRecord, error) {
 				break
 			}
 			g.grants = append(g.grants, grant)
+			texts = append(texts, id, scope)
 		}
+		unpacked := string(r.unpacked)
+		g.textBytes = len(unpacked)
+		for i := range g.grants {
+			id, scope := texts[2*i], texts[2*i+1]
+			g.grants[i].assignment = unpacked[id.from:id.to]
+			g.grants[i].scope = authz.Scope(unpacked[scope.from:scope.to])
+		}
+		b.unpacked, b.texts = r.unpacked, texts
+		r.unpacked = parents
 	}
 	return g, r.done(grantsSection)
+}
+
+// roleTexts remembers the last few roles: of many grants, most have one of them.
+type roleTexts struct {
+	packed, text [4]string
+	next         int
+}
+
+func (t *roleTexts) read(r *payloadReader) string {
+	packed := ""
+	if !r.wide && len(r.rest) > guidBytes && r.rest[0] == textGUID {
+		packed = r.rest[1 : 1+guidBytes]
+		for i, known := range t.packed {
+			if known == packed {
+				r.take(1 + guidBytes)
+				return t.text[i]
+			}
+		}
+	}
+	from := len(r.unpacked)
+	text := strings.Clone(r.text())
+	r.unpacked = r.unpacked[:from] // it is kept apart from those of the grant
+	if packed != "" {
+		t.packed[t.next], t.text[t.next] = packed, text
+		t.next = (t.next + 1) % len(t.packed)
+	}
+	return text
 }
 
 func appendCount(b []byte, n uint64) []byte {
@@ -218,9 +280,16 @@ func readCount(payload string) (uint64, error) {
 	return n, r.done(roleUseSection)
 }
 
-// checkRecord tells whether a record of a section can be read.
-func checkRecord(sec section, key []byte, payload string) error {
-	k := keyReader{rest: key}
+// checkRecord tells whether a record of a section can be read, in a file of that layout.
+func checkRecord(schema uint64, sec section, key []byte, payload string) error {
+	wide := schema <= wideSchema
+	if payload == "" || wide != (payload[0] == wideForm) {
+		return corruptf("a record in %q is not of the form of its layout", sec)
+	}
+	if sec == logSection {
+		return checkLogRecord(key, payload)
+	}
+	k := keyReader{rest: key, wide: wide}
 	k.part() // the tenant
 	var err error
 	switch sec {
@@ -248,11 +317,21 @@ func checkRecord(sec section, key []byte, payload string) error {
 		_, err = readGrants(payload)
 	case scopeSection:
 		k.part()
+		if !k.wide {
+			k.effect()
+		}
 		k.part()
 		err = readEmpty(sec, payload)
 	case roleUseSection:
 		k.part()
 		_, err = readCount(payload)
+	case ownedSection:
+		k.principal()
+		k.principal()
+		err = readEmpty(sec, payload)
+	case noteSection:
+		k.rest = nil // what follows the bucket is the note's key as it is
+		_, err = readOpaque(sec, payload)
 	default:
 		return corruptf("section %d is unknown", sec)
 	}

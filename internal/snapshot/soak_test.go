@@ -56,6 +56,7 @@ func TestSoakReadersBesideWriters(t *testing.T) {
 			for range 2 {
 				wait.Go(func() { x.until(func() { x.write(t) }) })
 			}
+			wait.Go(func() { x.until(func() { x.change(t) }) })
 			for i := range 4 {
 				wait.Go(func() { x.until(func() { x.read(t, i%2) }) })
 			}
@@ -116,6 +117,36 @@ func (x *soak) is(t *testing.T, revision uint64, version int64) {
 func (x *soak) write(t *testing.T) {
 	n := x.versions.Add(1)
 	r, err := x.store.Replace(t.Context(), version(int(n)), snapshot.Change{Source: "test"})
+	if err != nil {
+		x.fail(t, "version %d: %v", n, err)
+		return
+	}
+	x.is(t, r.Number, n)
+	for old := x.announced.Load(); old < r.Number && !x.announced.CompareAndSwap(old, r.Number); old = x.announced.Load() {
+	}
+}
+
+// change makes a version by taking what the last one gave and giving anew.
+func (x *soak) change(t *testing.T) {
+	n := x.versions.Add(1)
+	r, err := x.store.Update(t.Context(), snapshot.Change{Source: "test"}, func(e *snapshot.Edit) error {
+		for i, id := range []string{"ver", "ver2"} {
+			for a, err := range e.RoleAssignmentsOf("t1", user(id)) {
+				if err != nil {
+					return err
+				}
+				if _, err := e.RemoveRoleAssignment("t1", a.ID); err != nil {
+					return err
+				}
+			}
+			all := version(int(n)).Tenants[0].RoleAssignments
+			if err := e.PutRoleAssignment("t1", all[len(all)-2+i]); err != nil {
+				return err
+			}
+		}
+		_, err := e.AppendLog(fmt.Append(nil, n))
+		return err
+	})
 	if err != nil {
 		x.fail(t, "version %d: %v", n, err)
 		return

@@ -66,11 +66,14 @@ type Store struct {
 
 	verifyAtOnce, rebuildAbove uint64
 	bloatedAbove               int64
+	sortBuffer                 int // how much of a delivery each sorter keeps in memory
 
 	current atomic.Pointer[Snapshot]
 
 	// writer holds one token, for whoever may write.
 	writer chan struct{}
+	// backups holds one token, for whoever makes a backup: each needs room for a copy.
+	backups chan struct{}
 	// position is where the source stands, kept in memory when nothing else changed.
 	position atomic.Pointer[[]byte]
 
@@ -101,6 +104,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func open(ctx context.Context, o Options, verifyAtOnce, rebuildAbove uint64) (*Store, error) {
+	s, err := prepare(o, verifyAtOnce, rebuildAbove)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.load(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// prepare makes a store that holds its directory and has not looked at what is in it.
+func prepare(o Options, verifyAtOnce, rebuildAbove uint64) (*Store, error) {
 	if o.Dir == "" || o.Vocabulary == nil {
 		return nil, errors.New("open the snapshot: a directory and a vocabulary are needed")
 	}
@@ -110,8 +125,8 @@ func open(ctx context.Context, o Options, verifyAtOnce, rebuildAbove uint64) (*S
 	}
 	s := &Store{
 		options: o, compiler: compiler, log: o.Log, now: o.Now, seed: maphash.MakeSeed(),
-		verifyAtOnce: verifyAtOnce, rebuildAbove: rebuildAbove, bloatedAbove: bloatedAbove,
-		writer: make(chan struct{}, 1), watch: make(chan struct{}),
+		verifyAtOnce: verifyAtOnce, rebuildAbove: rebuildAbove, bloatedAbove: bloatedAbove, sortBuffer: sortBuffer,
+		writer: make(chan struct{}, 1), backups: make(chan struct{}, 1), watch: make(chan struct{}),
 		verifying: make(chan struct{}), stopVerify: func() {},
 	}
 	close(s.verifying)
@@ -128,9 +143,6 @@ func open(ctx context.Context, o Options, verifyAtOnce, rebuildAbove uint64) (*S
 	}
 	if s.cache, err = newViewCache(o.CacheBytes); err != nil {
 		return nil, errors.Join(err, s.dir.close())
-	}
-	if err := s.load(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -178,6 +190,11 @@ func (s *Store) load(ctx context.Context) error {
 		return nil
 	}
 	snap, err := s.openSnapshot(ctx, m)
+	if older := (*olderLayout)(nil); errors.As(err, &older) {
+		if m, err = s.migrate(ctx, m); err == nil {
+			snap, err = s.openSnapshot(ctx, m)
+		}
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrCorrupt):
@@ -240,7 +257,7 @@ func (s *Store) openSnapshot(ctx context.Context, m mark) (*Snapshot, error) {
 		}
 		defer release()
 	}
-	if err := checkFile(path, ctx.Err); err != nil {
+	if err := skimFile(path, ctx.Err); err != nil {
 		return nil, err
 	}
 	f, err := openFile(ctx, path, m.file, s.options.ReadOnly)
@@ -276,11 +293,16 @@ func (s *Store) readSnapshot(ctx context.Context, f *dbFile, m mark) (*Snapshot,
 	}
 	snap.revision = authz.Revision{Epoch: st.epoch, Number: st.number}
 	choose := everySection
-	if st.contents.records() > s.verifyAtOnce {
+	if st.contents.records() > s.verifyAtOnce && st.schema == schemaVersion {
 		choose = section.small
+	} else if err := s.walk(f, ctx.Err); err != nil {
+		return nil, err
 	}
 	if err := f.verify(st, choose, ctx.Err); err != nil {
 		return nil, err
+	}
+	if st.schema < schemaVersion { // it is good, and to be written anew
+		return nil, &olderLayout{st.schema}
 	}
 	f.verified.Store(choose(grantsSection))
 	var tenants []*smallTenant
@@ -304,6 +326,15 @@ func (s *Store) readSnapshot(ctx context.Context, f *dbFile, m mark) (*Snapshot,
 	return snap, nil
 }
 
+// walk walks the structure of a file whole.
+func (s *Store) walk(f *dbFile, stop func() error) error {
+	err := checkFile(s.dir.file(f.name), stop)
+	if err == nil {
+		f.walked.Store(true)
+	}
+	return err
+}
+
 // begin serves the first snapshot, and verifies the rest of it if that is yet to be done.
 func (s *Store) begin(snap *Snapshot) {
 	s.generation = 1
@@ -320,7 +351,11 @@ func (s *Store) begin(snap *Snapshot) {
 		defer close(s.verifying)
 		defer cancel()
 		large := func(sec section) bool { return !sec.small() }
-		switch err := snap.file.verify(&snap.state, large, ctx.Err); {
+		err := s.walk(snap.file, ctx.Err)
+		if err == nil {
+			err = snap.file.verify(&snap.state, large, ctx.Err)
+		}
+		switch {
 		case err == nil:
 			snap.file.verified.Store(true)
 			s.log.Info("the snapshot is verified", "file", snap.file.name, "records", snap.state.contents.records())
@@ -573,7 +608,7 @@ func (s *Store) ExportAt(ctx context.Context) (*Data, authz.Revision, error) {
 	var d *Data
 	err := snap.file.view(func(tx *bolt.Tx) (err error) {
 		if err = sameRevision(tx, snap); err == nil {
-			d, err = loadData(ctx, tx)
+			d, err = loadData(ctx, tx, snap.state.schema, true)
 		}
 		return err
 	})

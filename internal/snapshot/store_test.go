@@ -447,7 +447,7 @@ func TestWhoHoldsWhatAtAScope(t *testing.T) {
 	if diff := cmp.Diff([]snapshot.RoleAssignment{deny("a3", group("g1"), readerRole, "/environments/e2")}, at("t1", "/tenants/t1/environments/e2")); diff != "" {
 		t.Error(diff)
 	}
-	if got := at("t1", "/tenants/t1"); len(got) != 2 || got[0].ID != "a1" || got[1].ID != "a5" {
+	if got := at("t1", "/tenants/t1"); len(got) != 2 || got[0].ID != "a5" || got[1].ID != "a1" {
 		t.Errorf("at the tenant: %+v", got)
 	}
 	if got := at("t1", "/tenants/t1/environments/e"); len(got) != 0 {

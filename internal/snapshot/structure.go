@@ -106,8 +106,10 @@ func freePages(f io.ReaderAt) (n, pageSize uint64, err error) {
 	return n, meta.pageSize, nil
 }
 
-// checkStructure walks the file. stop ends the walk early, with its error.
-func checkStructure(f io.ReaderAt, size int64, stop func() error) error {
+// checkStructure walks the file. stop ends the walk early, with its error. Of the buckets
+// that skim picks, nil picking none, only branch pages are read, which are few; nothing
+// may be written to the file, nor its leaf pages be given to bbolt, until all was walked.
+func checkStructure(f io.ReaderAt, size int64, skim func(bucket []byte) bool, stop func() error) error {
 	meta, err := readMeta(f)
 	if err != nil {
 		return err
@@ -115,7 +117,7 @@ func checkStructure(f io.ReaderAt, size int64, stop func() error) error {
 	if meta.pages < 4 || meta.pages > uint64(size)/meta.pageSize {
 		return corruptf("the file has %d bytes and should have %d pages of %d", size, meta.pages, meta.pageSize)
 	}
-	w := &walker{file: f, meta: meta, stop: stop, seen: make([]uint64, meta.pages/64+1)}
+	w := &walker{file: f, meta: meta, stop: stop, skim: skim, leafDepth: noDepth, seen: make([]uint64, meta.pages/64+1)}
 	w.mark(0)
 	w.mark(1)
 	if err := w.tree(meta.root, nil, nil, 0); err != nil {
@@ -130,12 +132,20 @@ type walker struct {
 	meta boltMeta
 	stop func() error
 	seen []uint64 // a bit for each page that was reached
-	bufs [maxDepth + 1][]byte
-	n    int
+	// skim picks buckets, leafDepth is how deep the leaves of such a one lie while it is
+	// walked, and skimmed says that there was one.
+	skim      func(bucket []byte) bool
+	leafDepth int
+	skimmed   bool
+	bufs      [maxDepth + 1][]byte
+	n         int
 }
 
 // mark says that a page was reached; it tells whether that was the first time.
 func (w *walker) mark(id uint64) bool {
+	if w.seen == nil { // it is on its way to one key, and may pass a page again
+		return true
+	}
 	bit := uint64(1) << (id & 63)
 	first := w.seen[id/64]&bit == 0
 	w.seen[id/64] |= bit
@@ -189,6 +199,9 @@ func (w *walker) tree(id uint64, low, high []byte, depth int) error {
 	if depth > maxDepth {
 		return corruptf("the tree is more than %d pages deep", maxDepth)
 	}
+	if depth == w.leafDepth {
+		return w.skipLeaf(id)
+	}
 	b, err := w.page(id, w.bufs[depth])
 	if err != nil {
 		return err
@@ -199,60 +212,177 @@ func (w *walker) tree(id uint64, low, high []byte, depth int) error {
 	return w.elements(id, b, low, high, depth)
 }
 
+// noDepth is the depth of the leaves of a bucket that is read whole.
+const noDepth = -1
+
+// skipLeaf marks a leaf that is not read.
+func (w *walker) skipLeaf(id uint64) error {
+	if id < 2 || id >= w.meta.pages {
+		return corruptf("page %d is not in the file", id)
+	}
+	if !w.mark(id) {
+		return corruptf("page %d is in use twice", id)
+	}
+	return nil
+}
+
+// leavesBelow returns how deep the leaves lie below a page of that depth: all of a tree
+// lie equally deep.
+func (w *walker) leavesBelow(id uint64, depth int) (int, error) {
+	b := make([]byte, w.meta.pageSize)
+	for ; depth <= maxDepth; depth++ {
+		if id < 2 || id >= w.meta.pages {
+			return 0, corruptf("page %d is not in the file", id)
+		}
+		if _, err := w.file.ReadAt(b, int64(id*w.meta.pageSize)); err != nil {
+			return 0, corruptf("page %d cannot be read: %v", id, err)
+		}
+		p := boltPage{b, id}
+		if p.flags() == leafPage {
+			return depth, nil
+		}
+		el, err := p.element(0)
+		if err != nil {
+			return 0, err
+		}
+		id = el.child
+	}
+	return 0, corruptf("the tree is more than %d pages deep", maxDepth)
+}
+
+// A boltPage is a page with what overflows from it.
+type boltPage struct {
+	b  []byte
+	id uint64
+}
+
+func (p boltPage) flags() uint16 { return binary.NativeEndian.Uint16(p.b[8:]) }
+func (p boltPage) count() uint64 { return uint64(binary.NativeEndian.Uint16(p.b[10:])) }
+
+// A boltElement is an element of a branch or leaf page.
+type boltElement struct {
+	key, value []byte
+	kind       uint32 // on a leaf
+	child      uint64 // on a branch
+}
+
+// check tells whether the page can have elements.
+func (p boltPage) check() error {
+	switch flags := p.flags(); {
+	case flags != branchPage && flags != leafPage:
+		return corruptf("page %d is neither branch nor leaf", p.id)
+	case flags == branchPage && p.count() == 0:
+		return corruptf("branch page %d has nothing below it", p.id)
+	case pageHeaderSize+p.count()*elementSize > uint64(len(p.b)):
+		return corruptf("page %d has more elements than fit", p.id)
+	}
+	return nil
+}
+
+// element returns an element, if all of it is on the page.
+func (p boltPage) element(i uint64) (boltElement, error) {
+	at := pageHeaderSize + i*elementSize
+	if i >= p.count() || at+elementSize > uint64(len(p.b)) {
+		return boltElement{}, corruptf("page %d has more elements than fit", p.id)
+	}
+	e := binary.NativeEndian
+	raw := p.b[at : at+elementSize]
+	var el boltElement
+	pos, ksize, vsize := uint64(e.Uint32(raw[4:])), uint64(e.Uint32(raw[8:])), uint64(e.Uint32(raw[12:]))
+	if p.flags() == branchPage {
+		pos, ksize, vsize, el.child = uint64(e.Uint32(raw)), uint64(e.Uint32(raw[4:])), 0, e.Uint64(raw[8:])
+	} else {
+		el.kind = e.Uint32(raw)
+	}
+	from := at + pos
+	if from < pageHeaderSize+p.count()*elementSize || from+ksize+vsize > uint64(len(p.b)) {
+		return boltElement{}, corruptf("page %d has an element outside of it", p.id)
+	}
+	el.key, el.value = p.b[from:from+ksize], p.b[from+ksize:from+ksize+vsize]
+	return el, nil
+}
+
+// find looks a key up in the tree below a page, in a file whose leaves were not walked: it
+// believes no page more than the walk does. The value is nil where there is none.
+func find(f io.ReaderAt, meta boltMeta, id uint64, key []byte) ([]byte, error) {
+	w := walker{file: f, meta: meta, stop: func() error { return nil }}
+	for range maxDepth {
+		b, err := w.page(id, nil)
+		if err != nil {
+			return nil, err
+		}
+		p := boltPage{b, id}
+		if err := p.check(); err != nil {
+			return nil, err
+		}
+		// The number of the first element whose key is greater.
+		low, high := uint64(0), p.count()
+		for low < high {
+			middle := (low + high) / 2
+			el, err := p.element(middle)
+			if err != nil {
+				return nil, err
+			}
+			if compareKeys(el.key, key) > 0 {
+				high = middle
+			} else {
+				low = middle + 1
+			}
+		}
+		el, err := p.element(max(low, 1) - 1)
+		switch {
+		case p.count() == 0:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case p.flags() == branchPage:
+			id = el.child
+		case low == 0 || !bytes.Equal(el.key, key):
+			return nil, nil
+		case el.kind != 0:
+			return nil, corruptf("page %d has a bucket where a record should be", id)
+		default:
+			return el.value, nil
+		}
+	}
+	return nil, corruptf("the tree is more than %d pages deep", maxDepth)
+}
+
 // elements checks what is on a branch or leaf page.
 func (w *walker) elements(id uint64, b []byte, low, high []byte, depth int) error {
-	e := binary.NativeEndian
-	flags, count := e.Uint16(b[8:]), uint64(e.Uint16(b[10:]))
-	if flags != branchPage && flags != leafPage {
-		return corruptf("page %d is neither branch nor leaf", id)
-	}
-	if flags == branchPage && count == 0 {
-		return corruptf("branch page %d has nothing below it", id)
-	}
-	if pageHeaderSize+count*elementSize > uint64(len(b)) {
-		return corruptf("page %d has more elements than fit", id)
-	}
-	key := func(i uint64) ([]byte, []byte, error) {
-		at := pageHeaderSize + i*elementSize
-		el := b[at : at+elementSize]
-		pos, ksize, vsize := uint64(e.Uint32(el[4:])), uint64(e.Uint32(el[8:])), uint64(e.Uint32(el[12:]))
-		if flags == branchPage {
-			pos, ksize, vsize = uint64(e.Uint32(el)), uint64(e.Uint32(el[4:])), 0
-		}
-		from := at + pos
-		if from < pageHeaderSize+count*elementSize || from+ksize+vsize > uint64(len(b)) {
-			return nil, nil, corruptf("page %d has an element outside of it", id)
-		}
-		return b[from : from+ksize], b[from+ksize : from+ksize+vsize], nil
+	p := boltPage{b, id}
+	if err := p.check(); err != nil {
+		return err
 	}
 	previous := low
-	for i := range count {
-		k, v, err := key(i)
+	for i := range p.count() {
+		el, err := p.element(i)
 		if err != nil {
 			return err
 		}
-		order := compareKeys(previous, k)
-		if i > 0 && order >= 0 || order > 0 || high != nil && compareKeys(k, high) >= 0 {
+		order := compareKeys(previous, el.key)
+		if i > 0 && order >= 0 || order > 0 || high != nil && compareKeys(el.key, high) >= 0 {
 			return corruptf("page %d has its keys out of order", id)
 		}
-		previous = k
-		el := b[pageHeaderSize+i*elementSize:]
+		previous = el.key
 		switch {
-		case flags == branchPage:
+		case p.flags() == branchPage:
 			next := high
-			if i+1 < count {
-				if next, _, err = key(i + 1); err != nil {
+			if i+1 < p.count() {
+				following, err := p.element(i + 1)
+				if err != nil {
 					return err
 				}
+				next = following.key
 			}
 			// What lies below must not run on into the pages of the next key.
-			if err := w.tree(e.Uint64(el[8:]), k, next, depth+1); err != nil {
+			if err := w.tree(el.child, el.key, next, depth+1); err != nil {
 				return err
 			}
-		case e.Uint32(el)&^bucketLeaf != 0:
+		case el.kind&^bucketLeaf != 0:
 			return corruptf("page %d has an element of an unknown kind", id)
-		case e.Uint32(el) == bucketLeaf:
-			if err := w.bucket(id, v, depth); err != nil {
+		case el.kind == bucketLeaf:
+			if err := w.bucket(id, el.key, el.value, depth); err != nil {
 				return err
 			}
 		}
@@ -261,11 +391,24 @@ func (w *walker) elements(id uint64, b []byte, low, high []byte, depth int) erro
 }
 
 // bucket checks a bucket that stands on a leaf page.
-func (w *walker) bucket(id uint64, v []byte, depth int) error {
+func (w *walker) bucket(id uint64, name, v []byte, depth int) error {
 	if len(v) < bucketSize {
 		return corruptf("page %d has a bucket that is cut short", id)
 	}
+	if w.leafDepth != noDepth {
+		return corruptf("page %d has a bucket within a bucket", id)
+	}
 	root := binary.NativeEndian.Uint64(v)
+	if root != 0 && w.skim != nil && w.skim(name) {
+		leaves, err := w.leavesBelow(root, depth+1)
+		if err != nil {
+			return err
+		}
+		if leaves > depth+1 { // else it is one page, which may as well be read
+			w.leafDepth, w.skimmed = leaves, true
+			defer func() { w.leafDepth = noDepth }()
+		}
+	}
 	if root != 0 {
 		return w.tree(root, nil, nil, depth+1)
 	}
@@ -312,6 +455,9 @@ func (w *walker) freelist() error {
 			return corruptf("page %d is listed as free and is not", free)
 		}
 		previous = free
+	}
+	if w.skimmed { // and pages that leaves overflow into were not reached
+		return nil
 	}
 	for id := range w.meta.pages {
 		if w.seen[id/64]&(1<<(id&63)) == 0 {

@@ -7,8 +7,9 @@ import (
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 )
 
-// Local is the source where the store itself is the record: nothing is delivered, and
-// what is held is always the newest. It is safe for concurrent use.
+// Local is the source where the store itself is the record: nothing is delivered, what is
+// held is always the newest, and whoever changes it does so through [snapshot.Store.Update].
+// It is safe for concurrent use.
 type Local struct {
 	store interface{ Current() *snapshot.Snapshot }
 	now   func() time.Time
@@ -26,11 +27,13 @@ func (l *Local) Run(ctx context.Context) error {
 	return nil
 }
 
-// State is always healthy: whether there is anything to decide from, the store says.
+// State is always healthy, and its proof is always of now, for there is nothing that could
+// be newer: whether there is anything to decide from, the store says. What was applied last
+// is the last change, whichever process made it.
 func (l *Local) State() State {
 	state := State{Name: "local", Healthy: true, Since: l.since, LastProof: l.now()}
 	if held := l.store.Current(); held != nil {
-		state.Revision = held.Revision()
+		state.LastApplied, state.Revision = held.Written(), held.Revision()
 	}
 	return state
 }

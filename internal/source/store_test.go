@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/pathgrant/pathgrant/internal/roles"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	"github.com/pathgrant/pathgrant/internal/source"
+	"github.com/pathgrant/pathgrant/pkg/authz"
 )
 
 const canonical = `apiVersion: pathgrant/v1
@@ -82,5 +84,85 @@ func TestABundleComesOutOfTheStoreAsItWentIn(t *testing.T) {
 	file.Poll(t.Context())
 	if got := file.State(); got.Healthy || store.Current().Revision() != state.Revision {
 		t.Errorf("half a file: %+v at revision %v", got, store.Current().Revision())
+	}
+}
+
+// testdata/layout-1 was written by the import command of the release that wrote layout 1,
+// from the bundle above. It opens for ever, with the same data and the same decisions.
+func TestADirectoryOfTheFirstLayoutDecidesAsItDid(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "layout-1"))); err != nil {
+		t.Fatal(err)
+	}
+	v, err := authz.NewVocabulary([]authz.Permission{"PowerApps.Apps.Read", "PowerApps.Apps.Create"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := snapshot.Open(t.Context(), snapshot.Options{Dir: dir, Vocabulary: v, ShippedRoles: roles.Shipped(), FoldCase: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	held, at, err := store.ExportAt(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := bundle.Write(&out, held, bundle.YAML); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(canonical, out.String()); diff != "" {
+		t.Errorf("(-what was imported +what is held):\n%s", diff)
+	}
+	if at.Number != 1 {
+		t.Errorf("revision %v", at)
+	}
+	in2026, in2027 := time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		user              string
+		wids              []string
+		permission, scope string
+		now               time.Time
+		want              authz.Reason
+	}{
+		{"u1", nil, "PowerApps.Apps.Create", "/environments/e1", in2026, authz.Granted},
+		{"u1", nil, "PowerApps.Apps.Create", "/environments/e1", in2027, authz.Expired},
+		{"u1", nil, "PowerApps.Apps.Create", "/environments/e3/businessUnits/b2", in2026, authz.Overridden},
+		{"u1", nil, "PowerApps.Apps.Read", "/environments/e3/businessUnits/b2", in2026, authz.Granted},
+		{"u1", []string{"d1"}, "PowerApps.Apps.Create", "/environments/e1", in2026, authz.Forbidden},
+		{"u1", []string{"d1"}, "PowerApps.Apps.Create", "/environments/e3", in2026, authz.Granted},
+		{"u2", nil, "PowerApps.Apps.Read", "/environments/e1", in2026, authz.NoAssignment},
+	} {
+		subject, err := authz.NewSubject(authz.SubjectSpec{Tenant: "t1", Principal: authz.Principal{Type: authz.User, ID: test.user}, DirectoryRoles: test.wids})
+		if err != nil {
+			t.Fatal(err)
+		}
+		snap, view, err := store.View(t.Context(), subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, err := snap.Tenant("t1").Hierarchy().Chain(authz.Scope("/tenants/t1"+test.scope), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, _ := v.ID(test.permission)
+		d := authz.Decide(view.Grants, authz.Request{Permissions: []authz.PermissionID{id}, Chains: [][]authz.Scope{chain}}, test.now.Unix())
+		if d.Reason != test.want {
+			t.Errorf("%s asks for %s at %s: %v, want %v", test.user, test.permission, test.scope, d.Reason, test.want)
+		}
+	}
+	local := source.NewLocal(store)
+	written := local.State().LastApplied
+	before := time.Now().Truncate(time.Microsecond)
+	at, err = store.Update(t.Context(), snapshot.Change{Source: "local"}, func(e *snapshot.Edit) error { return e.PutTenant("t3", true) })
+	if err != nil || at.Number != 2 {
+		t.Fatalf("%v, %v", at, err)
+	}
+	if state := local.State(); !state.Healthy || state.Revision != at || state.LastApplied.Before(before) || !written.Before(before) {
+		t.Errorf("%+v, before that %v", state, written)
 	}
 }

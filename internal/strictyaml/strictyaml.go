@@ -38,6 +38,9 @@ func (p Problem) Error() string {
 type Reader struct {
 	file     string
 	problems []Problem
+	document io.ReaderAt
+	held     map[*yaml.Node]HeldList // lists that were passed over, in the document
+	told     func(int64)
 }
 
 // Err returns all problems, in the order of the file, joined; nil if there are none.
@@ -195,6 +198,10 @@ func (v Value) List(item func(Value)) {
 	}
 	if v.node.Kind != yaml.SequenceNode {
 		v.Problemf("want a list, not %s", v.kind())
+		return
+	}
+	if held, passed := v.Held(); passed {
+		v.heldList(held, item)
 		return
 	}
 	for i, node := range v.node.Content {
