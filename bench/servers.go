@@ -153,7 +153,7 @@ func (h *house) startPathgrant(ctx context.Context, command, network, name strin
 		return nil, err
 	}
 	args := []string{
-		"serve", "--listen", s.url(), "--ops-listen", "tcp://" + ops,
+		"serve", "--admin-listen", "off", "--listen", s.url(), "--ops-listen", "tcp://" + ops,
 		"--data", filepath.Join(h.dir, "data-"+name), "--bundle", filepath.Join(h.dir, "bundle.json"),
 		"--drain-delay", "0s", "--pprof=" + strconv.FormatBool(h.profile),
 	}

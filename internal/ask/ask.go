@@ -7,13 +7,14 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"time"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
 
 // A Decider answers questions. It never fails: a fault of its own is an Answer with
 // reason INTERNAL. It is safe for concurrent use. It keeps neither r nor a, whose memory
-// the asker uses again; texts in r it may keep.
+// the asker uses again, nor a text of r: whoever needs one for longer clones it.
 type Decider interface {
 	Decide(ctx context.Context, r *Request, a *Answer)
 }
@@ -33,6 +34,10 @@ type Mapper interface {
 
 // A Request asks whether a caller may do something. Either Permission and Scope are
 // set, or Method and Path.
+//
+// Its texts, those that its functions return among them, may be parts of a buffer that the
+// next message is read into: they are valid until the answer was given, and who keeps one
+// clones it. What an [Answer] says is used before that.
 type Request struct {
 	// Adapter names who asks, for metrics and the decision log: "extauthz" or "grpc".
 	Adapter string
@@ -73,6 +78,11 @@ type Request struct {
 
 	// AtLeast is the revision that the answer must not be older than; zero: any.
 	AtLeast authz.Revision
+
+	// Quick asks only for what can be answered from memory at once: without
+	// cryptography, without reading a file, without waiting. Where that is not enough,
+	// the answer is Slow. A batch is never quick.
+	Quick bool
 }
 
 // Credentials are what a request carries to say who is asking.
@@ -112,6 +122,12 @@ type Answer struct {
 	Subject    *authz.Subject
 	Revision   authz.Revision
 	DecisionID DecisionID
+	// Time is when it was decided: what had expired by then counted for nothing.
+	Time time.Time
+	// Slow says that a Quick question could not be answered at once: nothing was decided,
+	// counted or logged, and the same question is to be asked again without Quick. Such
+	// an Answer has no reason, so it denies.
+	Slow bool
 
 	// Buf is memory that Scopes may point into. An Answer that is used again keeps it,
 	// and what the earlier answer held is then no longer valid.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -387,6 +388,110 @@ func FuzzAppend(f *testing.F) {
 			t.Errorf("the path %q is written as %q", path, got.Path)
 		}
 	})
+}
+
+// An entry that comes alone is written soon, one that comes after a long silence too, and
+// those that come together are written together.
+func TestEntriesAreWrittenSoonAndTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &counted{}
+		l := audit.New(audit.Options{Mode: audit.All, Writer: w})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		want := 0
+		for round, silence := range []time.Duration{0, time.Millisecond, 99 * time.Millisecond, 100 * time.Millisecond, 101 * time.Millisecond, time.Hour} {
+			time.Sleep(silence)
+			synctest.Wait()
+			for range 3 {
+				l.Append(&audit.Entry{})
+			}
+			time.Sleep(5 * time.Millisecond)
+			synctest.Wait()
+			if want += 3; w.lines != want || w.writes != round+1 {
+				t.Errorf("after %v: %d lines in %d writes, want %d in %d", silence, w.lines, w.writes, want, round+1)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A ring that fills up is written before the pause is over.
+func TestARingThatFillsUpIsWrittenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &counted{}
+		l := audit.New(audit.Options{Mode: audit.All, Entries: 64, Writer: w})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		synctest.Wait()
+		for range 10 {
+			for range 16 {
+				l.Append(&audit.Entry{})
+			}
+			synctest.Wait()
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if got := l.Stats(); got.Written != 160 || got.Dropped != 0 || w.lines != 160 {
+			t.Errorf("%+v, %d lines, in no time at all; want 160", got, w.lines)
+		}
+	})
+}
+
+// counted counts what is written.
+type counted struct{ writes, lines int }
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.writes++
+	c.lines += bytes.Count(p, []byte("\n"))
+	return len(p), nil
+}
+
+// Only what is written of a path can be cut short, not the query behind it.
+func TestAQueryDoesNotMakeAPathTooLong(t *testing.T) {
+	for path, truncated := range map[string]bool{
+		"/a?" + strings.Repeat("q", 2000):   false,
+		"/a%3F" + strings.Repeat("q", 2000): false,
+		"/a;" + strings.Repeat("q", 2000):   false,
+		"/a" + strings.Repeat("p", 2000):    true,
+		"/" + strings.Repeat("p", 511):      false,
+		"/" + strings.Repeat("p", 512):      true,
+	} {
+		line := write(t, audit.All, audit.Entry{Path: path})[0]
+		if strings.Contains(line, `"truncated":true`) != truncated {
+			t.Errorf("%.10s… of %d bytes is written as %s", path, len(path), line)
+		}
+	}
+}
+
+// Entries as they come from a decider that is not kept waiting: the ring is empty again
+// whenever it is a quarter full.
+func BenchmarkAppendEmptied(b *testing.B) {
+	l := audit.New(audit.Options{Mode: audit.All})
+	ended, cancel := context.WithCancel(b.Context())
+	cancel()
+	e := full()
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		if l.Append(&e); n&1023 == 1023 {
+			b.StopTimer()
+			if err := l.Run(ended); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+		n++
+	}
+	if l.Stats().Dropped > 0 {
+		b.Errorf("%+v", l.Stats())
+	}
 }
 
 func BenchmarkAppend(b *testing.B) {

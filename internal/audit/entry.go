@@ -1,10 +1,10 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -52,7 +52,8 @@ type record struct {
 	process, number uint64
 	revision        authz.Revision
 	reason          authz.Reason
-	cut             bool
+	cut             bool               // something was too long
+	cutPath         bool               // the path was, unless what is written of it ends before that
 	fields          [fieldCount]uint16 // the end of each field in text
 	text            [textSize]byte
 }
@@ -65,20 +66,21 @@ const (
 	fieldPrincipal
 	fieldAssignment
 	fieldMethod
-	fieldPermissions // separated by spaces
-	fieldScopes      // separated by spaces
+	fieldPermissions // each with its length before it
+	fieldScopes      // each with its length before it
 	fieldPath
 	fieldCount
 )
 
-// set copies the entry. It does not allocate.
+// set copies the entry as it is: how it is to be written is left to the one who writes, and
+// costs the decision nothing. It does not allocate.
 func (r *record) set(e *Entry) {
 	r.unixNano = e.Time.UnixNano()
 	r.duration = e.Duration
 	r.process, r.number = e.Process, e.Number
 	r.revision = e.Revision
 	r.reason = e.Reason
-	r.cut = false
+	r.cut, r.cutPath = false, false
 
 	w := writer{r: r}
 	w.field(fieldAdapter, e.Adapter, maxWord)
@@ -87,84 +89,59 @@ func (r *record) set(e *Entry) {
 	w.field(fieldPrincipal, e.Principal.ID, maxID)
 	w.field(fieldAssignment, e.Assignment, maxID)
 	w.field(fieldMethod, e.Method, maxWord)
-	w.begin(maxPermissions)
-	for i, p := range e.Permissions {
-		w.item(i, string(p))
+	stop := w.room(maxPermissions)
+	for _, p := range e.Permissions {
+		w.item(string(p), stop)
 	}
 	w.end(fieldPermissions)
-	w.begin(maxScopes)
-	for i, s := range e.Scopes {
-		w.item(i, string(s))
+	stop = w.room(maxScopes)
+	for _, s := range e.Scopes {
+		w.item(string(s), stop)
 	}
 	w.end(fieldScopes)
-	w.field(fieldPath, withoutQuery(e.Path), maxPath)
+	path := e.Path
+	if query := strings.IndexByte(path, '?'); query >= 0 {
+		path = path[:query] // what is secret as a rule does not even get into the ring
+	}
+	if room := w.room(maxPath) - w.n; len(path) > room {
+		path, r.cutPath = path[:room], true
+	}
+	w.field(fieldPath, path, maxPath)
 }
 
 // A writer fills a record's text.
 type writer struct {
-	r       *record
-	n, stop int
+	r *record
+	n int
 }
-
-func (w *writer) begin(limit int) { w.stop = min(w.n+limit, textSize) }
 
 func (w *writer) end(field int) { w.r.fields[field] = uint16(w.n) }
 
+// room returns where the text of a field must end.
+func (w *writer) room(limit int) int { return min(w.n+limit, textSize) }
+
 func (w *writer) field(field int, text string, limit int) {
-	w.begin(limit)
-	w.append(text)
+	if room := w.room(limit) - w.n; len(text) > room {
+		text, w.r.cut = text[:room], true
+	}
+	w.n += copy(w.r.text[w.n:], text)
 	w.end(field)
 }
 
-// item appends one of several, whole or not at all: half a scope would name another one.
-func (w *writer) item(i int, text string) {
-	before := w.n
-	if i > 0 {
-		w.put(' ')
-	}
-	if !w.append(text) {
-		w.n = before
-	}
-}
-
-// append copies text and writes bytes that are not printable ASCII as %XX: the log is read
-// in terminals, and identifiers come from outside.
-func (w *writer) append(text string) bool {
-	const digits = "0123456789ABCDEF"
-	for i := range len(text) {
-		b := text[i]
-		ok := true
-		switch {
-		case b > 0x20 && b < 0x7f:
-			ok = w.put(b)
-		case w.n+3 > w.stop:
-			ok = false
-		default:
-			w.put('%')
-			w.put(digits[b>>4])
-			w.put(digits[b&15])
-		}
-		if !ok {
-			w.r.cut = true
-			return false
-		}
-	}
-	return true
-}
-
-func (w *writer) put(b byte) bool {
-	if w.n >= w.stop {
+// item adds one of several, its length before it, whole or not at all: half a scope would
+// name another one.
+func (w *writer) item(text string, stop int) {
+	if w.n+2+len(text) > stop {
 		w.r.cut = true
-		return false
+		return
 	}
-	w.r.text[w.n] = b
-	w.n++
-	return true
+	binary.BigEndian.PutUint16(w.r.text[w.n:], uint16(len(text)))
+	w.n += 2 + copy(w.r.text[w.n+2:], text)
 }
 
 // withoutQuery cuts a request target where its path ends: at ?, # or ;, escaped or not.
 // What follows may hold secrets.
-func withoutQuery(target string) string {
+func withoutQuery(target []byte) []byte {
 	for i := range len(target) {
 		switch target[i] {
 		case '?', '#', ';':
@@ -173,7 +150,7 @@ func withoutQuery(target string) string {
 			if len(target) < i+3 {
 				continue
 			}
-			switch target[i+1 : i+3] {
+			switch string(target[i+1 : i+3]) {
 			case "3F", "3f", "23", "3B", "3b":
 				return target[:i]
 			}
@@ -208,7 +185,9 @@ func (r *record) appendLine(b []byte) []byte {
 		b = appendField(b, `,"principal":`, principal)
 	}
 	b = appendField(b, `,"method":`, r.field(fieldMethod))
-	b = appendField(b, `,"path":`, r.field(fieldPath))
+	kept := r.field(fieldPath)
+	path := withoutQuery(kept)
+	b = appendField(b, `,"path":`, path)
 	b = appendList(b, `,"permissions":`, r.field(fieldPermissions))
 	b = appendList(b, `,"scopes":`, r.field(fieldScopes))
 	b = appendField(b, `,"effect":`, r.reason.Effect().String())
@@ -220,7 +199,7 @@ func (r *record) appendLine(b []byte) []byte {
 	b = strconv.AppendUint(b, r.revision.Number, 10)
 	b = append(b, `},"duration_ns":`...)
 	b = strconv.AppendInt(b, int64(r.duration), 10)
-	if r.cut {
+	if r.cut || r.cutPath && len(path) == len(kept) {
 		b = append(b, `,"truncated":true`...)
 	}
 	return append(b, "}\n"...)
@@ -234,33 +213,39 @@ func appendField[T string | []byte](b []byte, key string, text T) []byte {
 	return appendText(append(b, key...), text)
 }
 
-// appendList appends a key and the texts that are separated by spaces, if there are any.
+// appendList appends a key and the texts, each of which has its length before it, if there
+// are any.
 func appendList(b []byte, key string, texts []byte) []byte {
-	first := true
-	for text := range bytes.FieldsSeq(texts) {
+	for first := true; len(texts) > 0; first = false {
 		if first {
 			b = append(append(b, key...), '[')
 		} else {
 			b = append(b, ',')
 		}
-		first = false
-		b = appendText(b, text)
-	}
-	if !first {
-		b = append(b, ']')
+		end := 2 + int(binary.BigEndian.Uint16(texts))
+		b = appendText(b, texts[2:end])
+		if texts = texts[end:]; len(texts) == 0 {
+			b = append(b, ']')
+		}
 	}
 	return b
 }
 
-// appendText appends a JSON string. A record's text is printable ASCII, so that only two
-// characters need a backslash.
+// appendText appends a JSON string, with bytes that are not printable ASCII as %XX: the log
+// is read in terminals, and identifiers come from outside. So only two characters need a
+// backslash.
 func appendText[T string | []byte](b []byte, text T) []byte {
+	const digits = "0123456789ABCDEF"
 	b = append(b, '"')
 	for i := range len(text) {
-		if c := text[i]; c == '"' || c == '\\' {
-			b = append(b, '\\')
+		switch c := text[i]; {
+		case c <= 0x20 || c >= 0x7f:
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		default:
+			b = append(b, c)
 		}
-		b = append(b, text[i])
 	}
 	return append(b, '"')
 }

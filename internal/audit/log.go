@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/bits"
 	"sync/atomic"
+	"time"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
@@ -38,6 +39,7 @@ type Log struct {
 	mask    uint64
 	slots   []slot
 	wake    chan struct{}
+	asleep  atomic.Bool // Run waits for wake alone
 	dropped atomic.Uint64
 	written atomic.Uint64
 	failed  atomic.Uint64
@@ -107,9 +109,13 @@ func (l *Log) Append(e *Entry) {
 			}
 			s.record.set(e)
 			s.turn.Store(at + 1)
-			select {
-			case l.wake <- struct{}{}:
-			default: // Run is told already
+			// Run looks before it goes to sleep and after it said so, hence it finds this
+			// entry or is seen asleep here.
+			if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) || (at+1)&(l.mask>>2) == 0 {
+				select {
+				case l.wake <- struct{}{}:
+				default: // Run is told already
+				}
 			}
 			return
 		case turn < at: // still holds the entry of the round before
@@ -121,20 +127,58 @@ func (l *Log) Append(e *Entry) {
 	}
 }
 
-// Run writes entries as they come until ctx ends, then what is still there, and returns
-// nil. Whoever appends should have stopped before ctx ends. A writer that blocks holds it
-// up.
+const (
+	// pause is how long Run lets entries gather before it writes them together. To wake it
+	// for each would cost the decision several times what it costs to keep the entry, and
+	// a write for each would cost more than the decision.
+	pause = 5 * time.Millisecond
+	// patience is how often Run finds nothing before it goes to sleep.
+	patience = 20
+)
+
+// Run writes entries a few milliseconds after they came, sooner where the ring fills up,
+// until ctx ends, then what is still there, and returns nil. Whoever appends should have
+// stopped before ctx ends. A writer that blocks holds it up.
 func (l *Log) Run(ctx context.Context) error {
 	out := bufio.NewWriterSize(l.writer, 64<<10)
-	for {
-		select {
-		case <-l.wake:
-			for l.drain(ctx, out) && ctx.Err() == nil {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	defer l.drain(ctx, out)
+	for idle := 0; ; idle++ {
+		if idle == patience {
+			if !l.sleep(ctx) {
+				return nil
 			}
+			idle = 0
+		}
+		timer.Reset(pause)
+		select {
+		case <-timer.C:
+		case <-l.wake:
 		case <-ctx.Done():
-			l.drain(ctx, out)
 			return nil
 		}
+		before := l.head
+		for l.drain(ctx, out) && ctx.Err() == nil {
+		}
+		if l.head != before {
+			idle = 0
+		}
+	}
+}
+
+// sleep waits until there is an entry, and tells whether ctx did not end before.
+func (l *Log) sleep(ctx context.Context) bool {
+	l.asleep.Store(true)
+	defer l.asleep.Store(false)
+	if len(l.slots) > 0 && l.slots[l.head&l.mask].turn.Load() == l.head+1 {
+		return true // it came before anybody could see that Run is asleep
+	}
+	select {
+	case <-l.wake:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -12,25 +12,45 @@ import (
 // result are UTF-8: a message that were not could not be read, which fails the call.
 
 // begin starts a field whose length is not known yet, and returns where its value starts.
-func begin(b []byte, number protowire.Number) ([]byte, int) {
-	b = append(protowire.AppendTag(b, number, protowire.BytesType), 0)
+func begin(b []byte, number byte) ([]byte, int) {
+	b = append(b, tagOf(number), 0)
 	return b, len(b)
 }
 
 // end ends the field whose value started there. It moves the value where its length
 // needs more than the one byte that begin left for it.
 func end(b []byte, start int) []byte {
-	length := uint64(len(b) - start)
-	if more := protowire.SizeVarint(length) - 1; more > 0 {
-		b = slices.Grow(b, more)[:len(b)+more]
-		copy(b[start+more:], b[start:])
+	length := len(b) - start
+	if length < 1<<7 {
+		b[start-1] = byte(length)
+		return b
 	}
-	protowire.AppendVarint(b[:start-1], length)
+	more := protowire.SizeVarint(uint64(length)) - 1
+	b = slices.Grow(b, more)[:len(b)+more]
+	copy(b[start+more:], b[start:])
+	protowire.AppendVarint(b[:start-1], uint64(length))
 	return b
 }
 
+// beginLong is begin for what is longer than 127 bytes as a rule, and ends with endLong.
+func beginLong(b []byte, number byte) ([]byte, int) {
+	b = append(b, tagOf(number), 0, 0)
+	return b, len(b)
+}
+
+// endLong moves the value where its length needs more or less than two bytes.
+func endLong(b []byte, start int) []byte {
+	length := len(b) - start
+	if 1<<7 <= length && length < 1<<14 {
+		b[start-2], b[start-1] = byte(length)|1<<7, byte(length>>7)
+		return b
+	}
+	copy(b[start-1:], b[start:])
+	return end(b[:len(b)-1], start-1)
+}
+
 // appendText appends a string field. What is not UTF-8 in it is replaced.
-func appendText[T string | []byte](b []byte, number protowire.Number, text T) []byte {
+func appendText[T string | []byte](b []byte, number byte, text T) []byte {
 	b, start := begin(b, number)
 	return end(appendUTF8(b, text), start)
 }
@@ -61,6 +81,9 @@ var unsafeInHeader = func() (table [256]bool) {
 // value, and the percent sign, so that a principal's name can neither end the header nor
 // imitate an escape.
 func appendHeaderSafe(b []byte, text string) []byte {
+	if allSafe(text) {
+		return append(b, text...)
+	}
 	const digits = "0123456789ABCDEF"
 	from := 0
 	for i := range len(text) {
@@ -70,6 +93,29 @@ func appendHeaderSafe(b []byte, text string) []byte {
 		}
 	}
 	return append(b, text[from:]...)
+}
+
+// allSafe tells whether nothing is to be escaped, which holds for nearly all texts, and so
+// looks at eight bytes at a time. It may say no where something is safe.
+func allSafe[T ~string](text T) bool {
+	const ones = 0x0101010101010101
+	s := string(text)
+	for len(s) >= 8 {
+		x := eight(s)
+		low := (x - 0x21*ones) &^ x // its high bits: of bytes below 0x21
+		high := x | (x + ones)      // of bytes from 0x7F on
+		percent := x ^ '%'*ones     // bytes that are zero
+		if (low|high|(percent-ones)&^percent)&highs != 0 {
+			return false
+		}
+		s = s[8:]
+	}
+	for i := range len(s) {
+		if unsafeInHeader[s[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 // appendJSON appends a text as encoding/json writes it.

@@ -3,6 +3,7 @@ package extauthz
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/proto"
@@ -32,7 +33,7 @@ func (s *scanned) read(frame []byte) error {
 		if h.value != "" && h.raw != "" && h.value != h.raw {
 			return errHeaderTwoValues
 		}
-		if h.name != strings.ToLower(h.name) {
+		if s.unsure && !isLower(h.name) {
 			return errUnreadableHeader
 		}
 		if h.raw != "" {
@@ -40,7 +41,7 @@ func (s *scanned) read(frame []byte) error {
 		}
 	}
 	for i := range s.joined {
-		if name := s.joined[i].name; name != strings.ToLower(name) {
+		if s.unsure && !isLower(s.joined[i].name) {
 			return errUnreadableHeader
 		}
 	}
@@ -48,6 +49,18 @@ func (s *scanned) read(frame []byte) error {
 		return s.compare()
 	}
 	return nil
+}
+
+// isLower tells whether a name is as strings.ToLower would have it.
+func isLower(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c >= utf8.RuneSelf {
+			return name == strings.ToLower(name)
+		} else if 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // compare checks that the two forms of headers, both filled, say the same.

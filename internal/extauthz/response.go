@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pathgrant/pathgrant/internal/ask"
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -102,21 +100,29 @@ const (
 // encoder writes answers as CheckResponse messages. Its methods begin with the status,
 // because Envoy reads a response without one as allow.
 type encoder struct {
-	headers Headers  // lower case
-	names   []string // of headers
-	detail  DenialDetail
+	names  []string // of the headers that an allowed request carries, in lower case
+	detail DenialDetail
 	// What every allowed request loses, already written: with a caller, whose headers are
 	// set, and without.
 	removed, removedUnset []byte
+	// The headers that an allowed request carries upstream.
+	principal, principalType, tenant, permission, scope, decisionID, revision headerPart
+	refusals                                                                  []refusal // by reason
 }
 
 func newEncoder(h Headers, detail DenialDetail) encoder {
 	for _, name := range []*string{&h.Principal, &h.PrincipalType, &h.Tenant, &h.Permission, &h.Scope, &h.DecisionID, &h.Revision} {
-		*name = strings.ToLower(*name)
+		*name = strings.ToValidUTF8(strings.ToLower(*name), "")
 	}
-	e := encoder{headers: h, names: h.names(), detail: detail}
+	e := encoder{names: h.names(), detail: detail}
 	for _, name := range overriding {
 		e.removed = appendText(e.removed, okRemovals, name)
+	}
+	e.principal, e.principalType, e.tenant = newHeaderPart(h.Principal), newHeaderPart(h.PrincipalType), newHeaderPart(h.Tenant)
+	e.permission, e.scope = newHeaderPart(h.Permission), newHeaderPart(h.Scope)
+	e.decisionID, e.revision = newHeaderPart(h.DecisionID), newHeaderPart(h.Revision)
+	for _, reason := range append([]authz.Reason{authz.ReasonUnspecified}, authz.Reasons()...) {
+		e.refusals = append(e.refusals, newRefusal(reason))
 	}
 	e.removedUnset = slices.Clone(e.removed)
 	for _, name := range e.names {
@@ -125,18 +131,37 @@ func newEncoder(h Headers, detail DenialDetail) encoder {
 	return e
 }
 
-// respond appends the response to dst.
-func (e *encoder) respond(dst []byte, a *ask.Answer, headers []header, grpcCaller bool) []byte {
-	if a.Allowed() {
-		return e.allowed(dst, a, headers)
-	}
-	return e.denied(dst, a, grpcCaller)
+// An answered is an answer, with the texts in it that are needed twice.
+type answered struct {
+	*ask.Answer
+	id                 [32]byte
+	revision           [41]byte // two numbers of 20 digits, at most, and a dot
+	revisionLen        int
+	permissions, scope string // safe for a header
 }
 
-func (e *encoder) allowed(b []byte, a *ask.Answer, headers []header) []byte {
+func (a *answered) idText() string       { return viewOf(a.id[:]) }
+func (a *answered) revisionText() string { return viewOf(a.revision[:a.revisionLen]) }
+
+// respond appends the response to dst.
+func (e *encoder) respond(dst []byte, a *ask.Answer, headers []header, grpcCaller bool) []byte {
+	var roomForPermissions, roomForScopes [256]byte
+	t := answered{
+		Answer:      a,
+		permissions: joined(roomForPermissions[:0], a.Permissions), scope: joined(roomForScopes[:0], a.Scopes),
+	}
+	_, _ = a.DecisionID.AppendText(t.id[:0]) // never fails
+	t.revisionLen = len(appendRevision(t.revision[:0], a.Revision))
+	if a.Allowed() {
+		return e.allowed(dst, &t, headers)
+	}
+	return e.denied(dst, &t, grpcCaller)
+}
+
+func (e *encoder) allowed(b []byte, a *answered, headers []header) []byte {
 	b, status := begin(b, checkStatus) // its code, OK, is zero
 	b = end(b, status)
-	b, ok := begin(b, checkOK)
+	b, ok := beginLong(b, checkOK)
 	removed := e.removedUnset
 	if a.Subject != nil {
 		removed = e.removed
@@ -144,79 +169,20 @@ func (e *encoder) allowed(b []byte, a *ask.Answer, headers []header) []byte {
 	}
 	b = append(b, removed...)
 	b = e.removals(b, headers)
-	b = end(b, ok)
+	b = endLong(b, ok)
 	return appendMetadata(b, a)
 }
 
 // identity appends the headers that say upstream who asked, for what.
-func (e *encoder) identity(b []byte, a *ask.Answer) []byte {
+func (e *encoder) identity(b []byte, a *answered) []byte {
 	principal := a.Subject.Principal()
-	for _, h := range [...]struct{ name, value string }{
-		{e.headers.Principal, principal.ID},
-		{e.headers.PrincipalType, principal.Type.String()},
-		{e.headers.Tenant, a.Subject.Tenant()},
-	} {
-		if h.name != "" {
-			var at marks
-			b, at = beginHeader(b, h.name)
-			b = endHeader(appendHeaderSafe(b, h.value), at)
-		}
-	}
-	if e.headers.Permission != "" {
-		var at marks
-		b, at = beginHeader(b, e.headers.Permission)
-		b = endHeader(appendJoinedSafe(b, a.Permissions), at)
-	}
-	if e.headers.Scope != "" {
-		var at marks
-		b, at = beginHeader(b, e.headers.Scope)
-		b = endHeader(appendJoinedSafe(b, a.Scopes), at)
-	}
-	if e.headers.DecisionID != "" {
-		b = appendIDHeader(b, e.headers.DecisionID, a.DecisionID)
-	}
-	if e.headers.Revision != "" {
-		var at marks
-		b, at = beginHeader(b, e.headers.Revision)
-		b = endHeader(appendRevision(b, a.Revision), at)
-	}
-	return b
-}
-
-// marks are where the three nested parts of a header, or of a Struct's field, begin.
-type marks struct{ outer, inner, value int }
-
-// beginHeader begins a header that overwrites one of the same name. "append" stays unset:
-// with it set, newer Envoys ignore the action, and an action left at its zero value adds
-// a second header after the client's.
-func beginHeader(b []byte, name string) ([]byte, marks) {
-	var at marks
-	b, at.outer = begin(b, replyHeaders)
-	b, at.inner = begin(b, optionHeader)
-	b = appendText(b, headerKey, name)
-	b, at.value = begin(b, headerValue)
-	return b, at
-}
-
-func endHeader(b []byte, at marks) []byte {
-	b = end(end(b, at.value), at.inner)
-	b = protowire.AppendTag(b, optionAction, protowire.VarintType)
-	return end(protowire.AppendVarint(b, overwriteOrAdd), at.outer)
-}
-
-func appendHeader(b []byte, name, value string) []byte {
-	b, at := beginHeader(b, name)
-	return endHeader(append(b, value...), at)
-}
-
-func appendIDHeader(b []byte, name string, id ask.DecisionID) []byte {
-	b, at := beginHeader(b, name)
-	return endHeader(appendID(b, id), at)
-}
-
-func appendID(b []byte, id ask.DecisionID) []byte {
-	b, _ = id.AppendText(b) // never fails
-	return b
+	b = e.principal.append(b, principal.ID)
+	b = e.principalType.append(b, principal.Type.String())
+	b = e.tenant.append(b, a.Subject.Tenant())
+	b = e.permission.appendSafe(b, a.permissions)
+	b = e.scope.appendSafe(b, a.scope)
+	b = e.decisionID.appendSafe(b, a.idText())
+	return e.revision.appendSafe(b, a.revisionText())
 }
 
 func appendRevision(b []byte, r authz.Revision) []byte {
@@ -240,40 +206,35 @@ func (e *encoder) removals(b []byte, headers []header) []byte {
 	return b
 }
 
-func (e *encoder) denied(b []byte, a *ask.Answer, grpcCaller bool) []byte {
-	status := httpStatus(a.Reason)
-	code := codes.PermissionDenied
-	if status == http.StatusUnauthorized {
-		code = codes.Unauthenticated
+func (e *encoder) denied(b []byte, a *answered, grpcCaller bool) []byte {
+	var f refusal
+	if int(a.Reason) < len(e.refusals) {
+		f = e.refusals[a.Reason]
+	} else {
+		f = newRefusal(a.Reason)
 	}
-	b, at := begin(b, checkStatus)
-	b = protowire.AppendVarint(protowire.AppendTag(b, statusCode, protowire.VarintType), uint64(code))
-	b = end(appendText(b, statusMessage, a.Reason.String()), at)
-
-	b, denied := begin(b, checkDenied)
-	b, at = begin(b, deniedStatus)
-	b = protowire.AppendVarint(protowire.AppendTag(b, httpStatusCode, protowire.VarintType), uint64(status))
-	b = end(b, at)
-	b = appendIDHeader(b, "x-pathgrant-decision-id", a.DecisionID)
+	b = append(b, f.status...)
+	b, denied := beginLong(b, checkDenied)
+	b = append(b, f.httpStatus...)
+	b = refusalID.appendSafe(b, a.idText())
 	if !grpcCaller {
-		b = appendHeader(b, "content-type", "application/json; charset=utf-8")
+		b = append(b, refusalType...)
 	}
-	switch {
-	case status != http.StatusUnauthorized:
-	case a.InvalidCredentials:
-		b = appendHeader(b, "www-authenticate", `Bearer realm="pathgrant", error="invalid_token"`)
-	default:
-		b = appendHeader(b, "www-authenticate", `Bearer realm="pathgrant"`)
+	if a.InvalidCredentials {
+		b = append(b, f.invalid...)
+	} else {
+		b = append(b, f.challenge...)
 	}
 	var room [512]byte
-	message := e.appendMessage(room[:0], a)
+	message := e.appendMessage(room[:0], a.Answer)
 	if grpcCaller {
 		b = appendText(b, deniedBody, message) // Envoy turns it into grpc-message
 	} else {
-		b, at = begin(b, deniedBody)
-		b = end(e.appendBody(b, status, message, a), at)
+		var body int
+		b, body = beginLong(b, deniedBody)
+		b = endLong(e.appendBody(b, &f, message, a), body)
 	}
-	b = end(b, denied)
+	b = endLong(b, denied)
 	return appendMetadata(b, a)
 }
 
@@ -380,71 +341,39 @@ func outerCode(status int) string {
 }
 
 // appendBody appends the body of a refusal, in the shape of the Power Platform API.
-func (e *encoder) appendBody(b []byte, status int, message []byte, a *ask.Answer) []byte {
-	b = append(b, `{"error":{"code":`...)
-	b = appendJSON(b, outerCode(status))
-	b = append(b, `,"message":`...)
-	b = appendJSON(b, outerMessage(status))
-	b = append(b, `,"innererror":{"code":`...)
-	b = appendJSON(b, errorCode(a.Reason))
-	b = append(b, `,"message":`...)
+func (e *encoder) appendBody(b []byte, f *refusal, message []byte, a *answered) []byte {
+	b = append(b, f.body...)
 	b = appendJSON(b, message)
 	if e.detail != DetailNone {
-		b = append(b, `,"reason":`...)
-		b = appendJSON(b, a.Reason.String())
+		b = append(b, f.reason...)
 		b = appendJSONList(b, "missingPermissions", a.Missing)
 	}
 	if e.detail == DetailScope {
 		b = appendJSONList(b, "scopes", a.Scopes)
 	}
 	b = append(b, `},"decisionId":"`...)
-	return append(appendID(b, a.DecisionID), `"}}`...)
+	return append(append(b, a.id[:]...), `"}}`...)
 }
 
 // appendMetadata appends what is for the proxy's access log and for filters behind this
 // one; Envoy puts it under envoy.filters.http.ext_authz.
-func appendMetadata(b []byte, a *ask.Answer) []byte {
-	b, metadata := begin(b, checkMetadata)
-	b, at := beginEntry(b, "reason")
-	b = endEntry(append(b, a.Reason.String()...), at)
-	b, at = beginEntry(b, "decision_id")
-	b = endEntry(appendID(b, a.DecisionID), at)
-	b, at = beginEntry(b, "revision")
-	b = endEntry(appendRevision(b, a.Revision), at)
+func appendMetadata(b []byte, a *answered) []byte {
+	b, metadata := beginLong(b, checkMetadata)
+	b = reasonEntry.append(b, a.Reason.String())
+	b = idEntry.appendSafe(b, a.idText())
+	b = revisionEntry.appendSafe(b, a.revisionText())
 	if len(a.Permissions) > 0 {
-		b, at = beginEntry(b, "permission")
-		b = endEntry(appendJoinedSafe(b, a.Permissions), at)
+		b = permissionEntry.appendSafe(b, a.permissions)
 	}
 	if len(a.Scopes) > 0 {
-		b, at = beginEntry(b, "scope")
-		b = endEntry(appendJoinedSafe(b, a.Scopes), at)
+		b = scopeEntry.appendSafe(b, a.scope)
 	}
 	if a.Subject != nil {
-		b = appendEntry(b, "principal", a.Subject.Principal().ID)
-		b = appendEntry(b, "tenant", a.Subject.Tenant())
+		b = principalEntry.append(b, a.Subject.Principal().ID)
+		b = tenantEntry.append(b, a.Subject.Tenant())
 	}
 	if a.Assignment != nil {
-		b = appendEntry(b, "assignment_id", a.Assignment.AssignmentID)
+		b = assignmentEntry.append(b, a.Assignment.AssignmentID)
 	}
-	return end(b, metadata)
-}
-
-// beginEntry begins a text in a Struct.
-func beginEntry(b []byte, key string) ([]byte, marks) {
-	var at marks
-	b, at.outer = begin(b, structFields)
-	b = appendText(b, entryKey, key)
-	b, at.inner = begin(b, entryValue)
-	b, at.value = begin(b, valueString)
-	return b, at
-}
-
-func endEntry(b []byte, at marks) []byte { return end(end(end(b, at.value), at.inner), at.outer) }
-
-func appendEntry(b []byte, key, value string) []byte {
-	if value == "" {
-		return b
-	}
-	b, at := beginEntry(b, key)
-	return endEntry(appendHeaderSafe(b, value), at)
+	return endLong(b, metadata)
 }

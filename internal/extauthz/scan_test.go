@@ -205,21 +205,62 @@ func TestMetadataIsReadWhenASourceAsks(t *testing.T) {
 	}
 }
 
-// A text that outlives the call must not change when the memory is used again.
-func TestWhatWasScannedStays(t *testing.T) {
-	frame := inHTTP(append(nested(2, []byte("GET")), nested(4, []byte("/powerapps/apps"))...)...)
+// What the memory held before does not show through.
+func TestAScanForgetsTheOneBefore(t *testing.T) {
 	var s scanned
-	if err := s.read(frame); err != nil {
+	full := inHTTP(slices.Concat(
+		nested(2, []byte("GET")), nested(4, []byte("/powerapps/apps")), entry(3, "a", "1"), entry(3, "B", "2"),
+	)...)
+	if err := s.read(full); err == nil {
+		t.Fatal("a header's name in upper case is read")
+	}
+	if err := s.read(inHTTP(append(nested(4, []byte("/other")), entry(3, "c", "3")...)...)); err != nil {
 		t.Fatal(err)
 	}
-	path := s.path
-	for i := range frame {
-		frame[i] = 'x'
+	if s.method != "" || s.path != "/other" || !slices.Equal(s.joined, []header{{name: "c", value: "3"}}) || s.unsure {
+		t.Errorf("scanned %+v", s)
 	}
-	if err := s.read(inHTTP(nested(4, []byte(strings.Repeat("y", 15)))...)); err != nil {
-		t.Fatal(err)
+}
+
+// A header is read alike in the form that proxies send and in any other; and whatever it
+// holds, it is what proto.Unmarshal makes of it.
+func TestPairsAreReadAsTheWalkReadsThem(t *testing.T) {
+	long := strings.Repeat("v", 300)
+	texts := []string{"", "a", "eight.by", "nine.byte", "Upper", "eight.bytE", "é", "eight.by\xff", long, strings.Repeat("v", 1<<14)}
+	for _, name := range texts {
+		for _, value := range texts {
+			usual, turned := entry(3, name, value), nested(3, append(nested(2, []byte(value)), nested(1, []byte(name))...))
+			twice := nested(3, slices.Concat(nested(1, []byte("first")), nested(1, []byte(name)), nested(2, []byte(value))))
+			for _, http := range [][]byte{usual, turned, twice, usual[:len(usual)-1]} {
+				wire := inHTTP(http...)
+				var want authv3.CheckRequest
+				refused := proto.Unmarshal(wire, &want)
+				var got scanned
+				if err := got.scan(wire); (err == nil) != (refused == nil) {
+					t.Fatalf("%.40q: the scan says %v, proto.Unmarshal %v", wire, err, refused)
+				}
+				if refused == nil {
+					sameMap(t, "headers", got.joined, want.GetAttributes().GetRequest().GetHttp().GetHeaders())
+					sameRequest(t, wire, &want)
+				}
+			}
+		}
 	}
-	if path != "/powerapps/apps" || s.method != "" {
-		t.Errorf("the first path is now %q, the second method %q", path, s.method)
+}
+
+// Every byte, wherever it stands among eight.
+func TestEveryByteIsSeen(t *testing.T) {
+	for c := range 256 {
+		for length := range 18 {
+			for at := range length {
+				text := strings.Repeat("a", at) + string([]byte{byte(c)}) + strings.Repeat("z", length-at-1)
+				if got, want := isASCII(text), c < 0x80; got != want {
+					t.Fatalf("isASCII(%q) is %v", text, got)
+				}
+				if got, want := hasUpper(text), 'A' <= c && c <= 'Z'; c < 0x80 && got != want {
+					t.Fatalf("hasUpper(%q) is %v", text, got)
+				}
+			}
+		}
 	}
 }

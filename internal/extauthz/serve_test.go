@@ -10,6 +10,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
@@ -32,6 +33,7 @@ func serve(t *testing.T, s *extauthz.Server) *grpc.ClientConn {
 	}
 	on := server.New(server.Options{StreamWorkers: 2})
 	s.Register(on)
+	on.AnswerUnary(extauthz.Method, s)
 	on.SetReadiness(server.Ready)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -101,6 +103,23 @@ func TestBytesThatAreNoMessageDoNotFailTheCall(t *testing.T) {
 		if err := conn.Invoke(soon(t), "/"+serviceName+"/Check", body, new([]byte), grpc.ForceCodecV2(rawCodec{})); err != nil {
 			t.Errorf("%x fails with %v, which a proxy may be configured to let pass", body, err)
 		}
+	}
+}
+
+// An unusual check, one whose message is compressed, is grpc-go's to receive and ours to
+// answer.
+func TestACompressedCheckIsAnswered(t *testing.T) {
+	conn := serve(t, newServer(func(r *ask.Request, a *ask.Answer) {
+		if r.Path == "/powerapps/apps" {
+			a.Reason = authz.Granted
+		}
+	}, extauthz.DetailPermission))
+	response, err := authv3.NewAuthorizationClient(conn).Check(soon(t), get("/powerapps/apps", nil), grpc.UseCompressor(gzip.Name))
+	if err != nil || response.GetOkResponse() == nil {
+		t.Errorf("answered with %v, %v", response, err)
+	}
+	if err := conn.Invoke(soon(t), extauthz.Method, []byte{0xff}, new([]byte), grpc.ForceCodecV2(rawCodec{}), grpc.UseCompressor(gzip.Name)); err != nil {
+		t.Errorf("bytes that are no message fail with %v", err)
 	}
 }
 

@@ -13,6 +13,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -42,7 +43,6 @@ type Server struct {
 	encode  encoder
 	log     *slog.Logger
 	calls   sync.Pool // *call
-	replies replyPool
 }
 
 // New returns a Server. It starts nothing.
@@ -54,9 +54,12 @@ func New(o Options) *Server {
 	}
 }
 
-// Register registers the service under its usual name. The server must use a codec that
-// hands frames over to requests with the method ReadFrame and takes them from responses
-// with the method Frame.
+// Method is the path of the calls that [Server.AnswerAtOnce] and [Server.Answer] answer.
+const Method = authv3.Authorization_Check_FullMethodName
+
+// Register registers the service under its usual name, for the calls that grpc-go is to
+// answer. The server must use a codec that hands frames over to requests with the method
+// ReadFrame and takes them from responses with the method Frame.
 func (s *Server) Register(on grpc.ServiceRegistrar) {
 	on.RegisterService(&grpc.ServiceDesc{
 		ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
@@ -66,25 +69,75 @@ func (s *Server) Register(on grpc.ServiceRegistrar) {
 	}, s)
 }
 
-// check handles a call of Check. Its error is one of receiving the message, never of
-// what is in it.
+// check handles a call of Check that comes by way of grpc-go. Its error is one of
+// receiving the message, never of what is in it.
 func check(srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order of grpc.MethodHandler
 	s := srv.(*Server) //nolint:errcheck // Register registers nothing else
-	c := s.borrow()
-	if err := decode(c); err != nil {
-		c.free()
+	in := new(frame)
+	if err := decode(in); err != nil {
 		return nil, err
 	}
-	if interceptor == nil {
-		return s.answer(ctx, c), nil
+	answer := func(ctx context.Context, _ any) (any, error) {
+		message, err := s.Answer(ctx, in.message, nil)
+		return &frame{message}, err // nil by contract
 	}
-	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: authv3.Authorization_Check_FullMethodName}
-	return interceptor(ctx, c, info, func(ctx context.Context, _ any) (any, error) { return s.answer(ctx, c), nil })
+	if interceptor == nil {
+		return answer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: Method}
+	return interceptor(ctx, in, info, answer)
+}
+
+// A frame is a message as it goes over the wire.
+type frame struct{ message []byte }
+
+// ReadFrame takes the message as it came.
+func (f *frame) ReadFrame(data mem.BufferSlice) {
+	if f.message = data.Materialize(); f.message == nil {
+		f.message = []byte{}
+	}
+}
+
+// Frame returns the message.
+func (f *frame) Frame() mem.BufferSlice { return mem.BufferSlice{mem.SliceBuffer(f.message)} }
+
+// AnswerAtOnce appends the answer to a CheckRequest to dst, if it can be had without
+// waiting; otherwise it returns false. A message that is nil could not be received. Nobody
+// may write to the message until the call returns; nothing of it is kept after that.
+func (s *Server) AnswerAtOnce(message, dst []byte) (answer []byte, done bool) {
+	return s.answer(context.Background(), message, dst, true)
+}
+
+// Answer appends the answer to a CheckRequest to dst. The error is nil: whatever goes
+// wrong is an answer too. The message is as with [Server.AnswerAtOnce].
+func (s *Server) Answer(ctx context.Context, message, dst []byte) (answer []byte, err error) {
+	answer, _ = s.answer(ctx, message, dst, false)
+	return answer, nil
+}
+
+// answer decides. After a panic, the memory of the call is left alone: nobody knows who
+// still holds it.
+func (s *Server) answer(ctx context.Context, message, dst []byte, quick bool) (answer []byte, done bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.log.ErrorContext(ctx, "panic while answering a check", "panic", fault, "stack", string(debug.Stack()))
+			answer, done = s.encode.respond(dst, &ask.Answer{Reason: authz.Internal, Detail: "the check failed; the log says why"}, nil, false), true
+		}
+	}()
+	c := s.borrow()
+	c.read(message)
+	c.request.Quick = quick
+	s.decider.Decide(ctx, &c.request, &c.answer)
+	answer, done = dst, !quick || !c.answer.Slow
+	if done {
+		answer = s.encode.respond(dst, &c.answer, c.in.headers(), c.request.GRPC)
+	}
+	s.calls.Put(c)
+	return answer, done
 }
 
 // A call is one check, and memory that is used again by later ones.
 type call struct {
-	frame         mem.Buffer // nil when there is none
 	in            scanned
 	request       ask.Request
 	answer        ask.Answer
@@ -107,39 +160,14 @@ func (s *Server) borrow() *call {
 	return c
 }
 
-// ReadFrame takes the message as it came. It is read later, where a panic is contained.
-func (c *call) ReadFrame(data mem.BufferSlice) {
-	c.free()
-	c.frame = data.MaterializeToBuffer(mem.DefaultBufferPool())
-}
+var errNotReceived = errors.New("the check is not one whole message of a permitted size")
 
-func (c *call) free() {
-	if c.frame != nil {
-		c.frame.Free()
-		c.frame = nil
+// read fills the request from the message.
+func (c *call) read(message []byte) {
+	err := errNotReceived
+	if message != nil {
+		err = c.in.read(message)
 	}
-}
-
-// answer decides and returns the reply. After a panic, the memory of the call is left
-// alone: nobody knows who still holds it.
-func (s *Server) answer(ctx context.Context, c *call) (answer *reply) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			s.log.ErrorContext(ctx, "panic while answering a check", "panic", fault, "stack", string(debug.Stack()))
-			answer = s.reply(&ask.Answer{Reason: authz.Internal, Detail: "the check failed; the log says why"}, nil, false)
-		}
-	}()
-	c.read()
-	s.decider.Decide(ctx, &c.request, &c.answer)
-	answer = s.reply(&c.answer, c.in.headers(), c.request.GRPC)
-	s.calls.Put(c)
-	return answer
-}
-
-// read fills the request from the frame.
-func (c *call) read() {
-	err := c.in.read(c.frame.ReadOnlyData())
-	c.free()
 	c.request = ask.Request{Adapter: Adapter}
 	if err != nil {
 		c.in.joined, c.in.listed = c.in.joined[:0], c.in.listed[:0]
@@ -157,40 +185,4 @@ func (c *call) read() {
 	r.Credentials.Authorization = c.authorization
 	r.Credentials.Principal = c.in.principal
 	r.Credentials.Metadata, r.Credentials.Header = c.metadata, c.headers
-}
-
-// A reply is a CheckResponse as it goes over the wire.
-type reply [1]mem.Buffer
-
-// Frame returns the message. Whoever has sent it frees it.
-func (r *reply) Frame() mem.BufferSlice { return r[:] }
-
-func (s *Server) reply(a *ask.Answer, headers []header, grpcCaller bool) *reply {
-	buffer := s.replies.Get(0)
-	*buffer = s.encode.respond(*buffer, a, headers, grpcCaller)
-	return &reply{mem.NewBuffer(buffer, &s.replies)}
-}
-
-// replyPool keeps the memory of replies that were sent.
-type replyPool struct{ pool sync.Pool }
-
-// replySize is room enough for nearly every reply, and more than what [mem.NewBuffer]
-// takes for too small to be used again. A reply that outgrew it by far is not kept.
-const replySize = 2 << 10
-
-// Get implements mem.BufferPool.
-func (p *replyPool) Get(length int) *[]byte {
-	if b, ok := p.pool.Get().(*[]byte); ok && cap(*b) >= length {
-		*b = (*b)[:length]
-		return b
-	}
-	b := make([]byte, length, max(length, replySize))
-	return &b
-}
-
-// Put implements mem.BufferPool.
-func (p *replyPool) Put(b *[]byte) {
-	if cap(*b) <= 8*replySize {
-		p.pool.Put(b)
-	}
 }

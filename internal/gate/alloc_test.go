@@ -3,10 +3,12 @@
 package gate_test
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/pathgrant/pathgrant/internal/ask"
+	"github.com/pathgrant/pathgrant/internal/gate"
 )
 
 // Not under the race detector, which makes sync.Pool forget on purpose.
@@ -38,5 +40,41 @@ func TestAWarmDecisionAllocatesNothing(t *testing.T) {
 				t.Errorf("%v allocations a decision", n)
 			}
 		})
+	}
+}
+
+// The whole way from the token on, with what is shipped behind it.
+func TestAWarmDecisionOfATokenAllocatesNothing(t *testing.T) {
+	catalogues := benchCatalogues(t, 0)
+	store := benchStore(t, catalogues, 1000, 8<<20)
+	verifier, issue := testVerifier(t, 0)
+	g := gate.New(gate.Options{Catalogues: catalogues, Snapshots: store, Identity: verifier, Recorder: newRecorder(t), Log: slog.New(slog.DiscardHandler)})
+	ctx := t.Context()
+	for _, groups := range []int{0, 200} {
+		c := issue(groups, "one")
+		who, err := verifier.Identify(ctx, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache(t, store, who.Subject)
+		for _, asked := range benchAsked {
+			for _, quick := range []bool{false, true} {
+				r := &ask.Request{Adapter: "extauthz", HTTP: true, Method: asked.method, Host: benchHost, Path: benchPath, Credentials: *c, Quick: quick}
+				var a ask.Answer
+				g.Decide(ctx, r, &a)
+				if a.Reason != asked.reason {
+					t.Fatalf("%d groups, %s: %v (%s)", groups, asked.name, a.Reason, a.Detail)
+				}
+				if n := testing.AllocsPerRun(1000, func() { g.Decide(ctx, r, &a) }); n != 0 {
+					t.Errorf("%d groups, %s, quick %t: %v allocations", groups, asked.name, quick, n)
+				}
+			}
+		}
+	}
+	// Nor is anything lost where quick is not enough.
+	r := &ask.Request{HTTP: true, Method: "GET", Host: benchHost, Path: benchPath, Credentials: *issue(5, "two"), Quick: true}
+	var a ask.Answer
+	if n := testing.AllocsPerRun(1000, func() { g.Decide(ctx, r, &a) }); n != 0 || !a.Slow {
+		t.Errorf("slow: %t, %v allocations", a.Slow, n)
 	}
 }

@@ -14,5 +14,6 @@ func (g *Gate) DecideNamed(ctx context.Context, subject *authz.Subject, permissi
 	a.Reset()
 	s := &scratch{permissions: permissions, named: named}
 	s.resolution.Tenants = tenants
-	g.decideNamed(ctx, &ask.Request{}, a, s, identity.Identity{Subject: subject})
+	s.now, s.who = g.Now(), identity.Identity{Subject: subject}
+	g.decideNamed(ctx, &ask.Request{}, a, s)
 }

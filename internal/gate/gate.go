@@ -28,6 +28,9 @@ import (
 // An Identifier verifies credentials; [identity.Verifier] is the one.
 type Identifier interface {
 	Identify(ctx context.Context, c *ask.Credentials) (identity.Identity, error)
+	// Recall is Identify for what memory can tell at once; where that is not enough, the
+	// error is [identity.ErrNotRecalled].
+	Recall(c *ask.Credentials, now time.Time) (identity.Identity, error)
 }
 
 // A Recorder is told of every decision. It must not block, must not change the answer,
@@ -51,7 +54,9 @@ type Options struct {
 	MaxStalenessReads, MaxStalenessChanges time.Duration
 	Recorder                               Recorder // nil: none
 	Log                                    *slog.Logger
-	Now                                    func() time.Time
+	// Now is the clock, of the identities too; nil: [time.Now]. It is read once for a
+	// decision that does not wait.
+	Now func() time.Time
 }
 
 // A Gate answers questions. It is safe for concurrent use.
@@ -69,6 +74,9 @@ func New(o Options) *Gate {
 	if _, err := rand.Read(random[:]); err != nil {
 		panic(err) // crypto/rand.Read never fails
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	g := &Gate{
 		Options: o,
 		process: binary.BigEndian.Uint64(random[:]),
@@ -79,6 +87,10 @@ func New(o Options) *Gate {
 
 // scratch is the memory of one decision, used again by later ones.
 type scratch struct {
+	quick bool              // what takes its time is not to be done
+	now   time.Time         // the clock, read anew after whatever may have waited
+	who   identity.Identity // who asks, once that is known
+
 	resolution  naming.Resolution
 	permissions []authz.PermissionID
 	missing     []authz.PermissionID
@@ -95,13 +107,23 @@ func (g *Gate) borrow() *scratch {
 	return new(scratch)
 }
 
-// Decide answers r in a, which it resets first.
+func (g *Gate) release(s *scratch) {
+	s.who = identity.Identity{} // a subject is not to outlive its token here
+	g.scratches.Put(s)
+}
+
+// Decide answers r in a, which it resets first. A quick question that cannot be answered
+// at once leaves no trace: the same question without Quick is the one that counts.
 func (g *Gate) Decide(ctx context.Context, r *ask.Request, a *ask.Answer) {
-	start := time.Now()
+	start := g.Now()
 	a.Reset()
 	s := g.borrow()
-	g.decideContained(ctx, r, a, s)
-	g.scratches.Put(s)
+	s.quick = r.Quick
+	g.decideContained(ctx, r, a, s, start)
+	g.release(s)
+	if a.Slow {
+		return
+	}
 	a.DecisionID = ask.DecisionID{Process: g.process, Number: g.decisions.Add(1)}
 	if g.Recorder != nil {
 		g.Recorder.Record(r, a, time.Since(start))
@@ -116,20 +138,21 @@ var errMoving = errors.New("the snapshot changed too often to answer the batch f
 // DecideBatch answers every question from one revision. A change that arrives in
 // between makes it start anew; only the last round is recorded.
 func (g *Gate) DecideBatch(ctx context.Context, r []ask.Request, a []ask.Answer) error {
-	start := time.Now()
+	start := g.Now()
 	s := g.borrow()
-	defer g.scratches.Put(s)
+	defer g.release(s)
+	s.quick = false
 	for range batchTries {
 		for i := range r {
 			a[i].Reset()
-			g.decideContained(ctx, &r[i], &a[i], s)
+			g.decideContained(ctx, &r[i], &a[i], s, g.Now())
 			a[i].DecisionID = ask.DecisionID{Process: g.process, Number: g.decisions.Add(1)}
 		}
 		if !oneRevision(a) {
 			continue
 		}
 		if g.Recorder != nil {
-			each := time.Since(start) / time.Duration(max(len(r), 1))
+			each := g.Now().Sub(start) / time.Duration(max(len(r), 1))
 			for i := range r {
 				g.Recorder.Record(&r[i], &a[i], each)
 			}
@@ -159,7 +182,7 @@ func oneRevision(a []ask.Answer) bool {
 func (g *Gate) Map(r *ask.Request, tenant string, a *ask.Answer) {
 	a.Reset()
 	s := g.borrow()
-	defer g.scratches.Put(s)
+	defer g.release(s)
 	if !g.mapRequest(r, a, s) {
 		return
 	}
@@ -173,15 +196,27 @@ func (g *Gate) Map(r *ask.Request, tenant string, a *ask.Answer) {
 
 // decideContained turns a panic into an answer, so that nobody can turn a fault into a
 // pass where the proxy lets requests through when the check itself fails.
-func (g *Gate) decideContained(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) {
+func (g *Gate) decideContained(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch, now time.Time) {
+	s.now, s.who = now, identity.Identity{}
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.Reset()
+			a.Time = s.now
 			a.Reason, a.Detail = authz.Internal, "the decision failed; the log says why"
 			g.Log.ErrorContext(ctx, "panic while deciding", "panic", fault, "stack", string(debug.Stack()))
 		}
 	}()
 	g.decide(ctx, r, a, s)
+	if !a.Slow {
+		a.Time = s.now
+		s.who.Count()
+	}
+}
+
+// slow makes the answer say that the question is to be asked again without Quick.
+func slow(a *ask.Answer) {
+	a.Reset()
+	a.Slow = true
 }
 
 // decide goes through the reasons in their order: the first that applies is the answer.
@@ -190,21 +225,21 @@ func (g *Gate) decide(ctx context.Context, r *ask.Request, a *ask.Answer, s *scr
 	if a.Reason == authz.BadRequest || a.Reason == authz.Public {
 		return
 	}
-	who, ok := g.identify(ctx, r, a)
-	if !ok {
+	if !g.identify(ctx, r, a, s) {
 		return
 	}
-	a.Subject = who.Subject
+	a.Subject = s.who.Subject
 	if !mapped {
 		a.Reason = authz.Unmapped
 		return
 	}
-	g.decideNamed(ctx, r, a, s, who)
+	g.decideNamed(ctx, r, a, s)
 }
 
 // decideNamed decides what the scratch says is asked for: its permissions at its named
 // scopes.
-func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch, who identity.Identity) {
+func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) {
+	who := &s.who
 	tenant := who.Subject.Tenant()
 	for _, named := range s.resolution.Tenants {
 		if named != tenant {
@@ -212,7 +247,7 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 			return
 		}
 	}
-	snap, view, ok := g.lookUp(ctx, r, a, who.Subject)
+	snap, view, ok := g.lookUp(ctx, r, a, s)
 	if !ok {
 		return
 	}
@@ -225,9 +260,9 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 	if !s.findChains(held.Hierarchy(), tenant, a) {
 		return
 	}
-	now := g.Now()
+	now := s.now.Unix()
 	switch {
-	case !g.fresh(tenant, s.permissions, now):
+	case !g.fresh(tenant, s.permissions, s.now):
 		a.Reason, a.Detail = authz.Stale, "the data is older than this server may answer from"
 		return
 	case view.Disabled:
@@ -240,10 +275,10 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 	if who.Subject.GroupsUnknown() && !held.DirectoryComplete() {
 		question.GroupsUnknown, question.GroupDenials = true, held.GroupDenials()
 	}
-	decision := authz.Decide(view.Grants, question, now.Unix())
+	decision := authz.Decide(view.Grants, question, now)
 	a.Reason, a.Assignment = decision.Reason, decision.Grant
 	if !decision.Allowed() {
-		s.missing = authz.AppendMissing(s.missing[:0], view.Grants, question, now.Unix())
+		s.missing = authz.AppendMissing(s.missing[:0], view.Grants, question, now)
 		for _, id := range s.missing {
 			a.Missing = append(a.Missing, vocabulary.Name(id))
 		}
@@ -318,19 +353,34 @@ func (g *Gate) mapDirect(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	return true
 }
 
-func (g *Gate) identify(ctx context.Context, r *ask.Request, a *ask.Answer) (identity.Identity, bool) {
+// identify finds out who asks: from memory if that is enough, and otherwise, unless the
+// question is quick, in whatever time it takes.
+func (g *Gate) identify(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) bool {
 	if r.Subject != nil {
-		return identity.Identity{Subject: r.Subject}, true
+		s.who.Subject = r.Subject
+		return true
 	}
 	if g.Identity == nil {
 		a.Reason, a.Detail = authz.Unauthenticated, "no source of identity is configured"
-		return identity.Identity{}, false
+		return false
 	}
-	who, err := g.Identity.Identify(ctx, &r.Credentials)
+	var err error
+	s.who, err = g.Identity.Recall(&r.Credentials, s.now)
+	if err == nil && s.who.Subject != nil {
+		return true
+	}
+	if errors.Is(err, identity.ErrNotRecalled) {
+		if s.quick {
+			slow(a)
+			return false
+		}
+		s.who, err = g.Identity.Identify(ctx, &r.Credentials)
+		s.now = g.Now() // it may have waited
+	}
 	var invalid *identity.InvalidError
 	switch {
-	case err == nil && who.Subject != nil:
-		return who, true
+	case err == nil && s.who.Subject != nil:
+		return true
 	case errors.Is(err, identity.ErrKeysUnavailable):
 		a.Reason, a.Detail = authz.NotReady, "the keys that tokens are verified with could not be loaded"
 	case errors.As(err, &invalid):
@@ -338,12 +388,38 @@ func (g *Gate) identify(ctx context.Context, r *ask.Request, a *ask.Answer) (ide
 	default:
 		a.Reason, a.Detail = authz.Unauthenticated, "the request carries no credentials"
 	}
-	return identity.Identity{}, false
+	return false
 }
 
-// lookUp finds one revision of the snapshot and what the subject holds in it.
-func (g *Gate) lookUp(ctx context.Context, r *ask.Request, a *ask.Answer, subject *authz.Subject) (*snapshot.Snapshot, *snapshot.View, bool) {
-	if r.AtLeast != (authz.Revision{}) {
+// lookUp finds one revision of the snapshot and what the subject holds in it: in memory if
+// it is there, and otherwise, unless the question is quick, in the file.
+func (g *Gate) lookUp(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) (*snapshot.Snapshot, *snapshot.View, bool) {
+	if g.arrived(r.AtLeast) {
+		if snap, view, ok := g.Snapshots.CachedView(s.who.Subject); ok {
+			return snap, view, true
+		}
+	}
+	if s.quick {
+		slow(a)
+		return nil, nil, false
+	}
+	snap, view, ok := g.read(ctx, r, a, s.who.Subject)
+	s.now = g.Now() // it may have waited
+	return snap, view, ok
+}
+
+// arrived tells whether the revision is there, so that nobody need wait for it.
+func (g *Gate) arrived(r authz.Revision) bool {
+	if r == (authz.Revision{}) {
+		return true
+	}
+	snap := g.Snapshots.Current()
+	return snap != nil && snap.Revision().Compare(r) >= 0
+}
+
+// read is lookUp for what takes its time.
+func (g *Gate) read(ctx context.Context, r *ask.Request, a *ask.Answer, subject *authz.Subject) (*snapshot.Snapshot, *snapshot.View, bool) {
+	if !g.arrived(r.AtLeast) {
 		if err := g.await(ctx, r.AtLeast); err != nil {
 			a.Reason, a.Detail = authz.Stale, "the revision asked for has not arrived"
 			if errors.Is(err, snapshot.ErrNotReady) || g.Snapshots.Current() == nil {

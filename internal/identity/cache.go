@@ -41,24 +41,27 @@ func (e *verified) live(now time.Time) bool {
 	return e.valid.holds(now) && e.keys.trusted(now) == e.set
 }
 
-// slotsOf returns the slots that the token can be in, and its hash.
+// hashedBytes is how much of a token's end is hashed. That is of its signature, in which
+// no two tokens are alike; a token with two hundred groups is ten thousand bytes long.
+const hashedBytes = 64
+
+// slotsOf returns the slots that the token can be in, and its hash. Tokens that end alike
+// share their slots, and are told apart by all of their bytes.
 func (c *tokenCache) slotsOf(token string) ([]atomic.Pointer[verified], uint64) {
-	hash := maphash.String(c.seed, token)
+	hash := maphash.String(c.seed, token[max(len(token)-hashedBytes, 0):])
 	first := (hash & c.mask) * cacheWays
 	return c.slots[first : first+cacheWays], hash
 }
 
-// get returns the identity of a token that was verified and is valid now. It allocates
-// nothing.
+// get returns the identity of a token that was verified and is valid now; nobody where
+// there is none. It allocates nothing and counts nothing.
 func (c *tokenCache) get(token string, now time.Time) (Identity, bool) {
 	slots, _ := c.slotsOf(token)
 	for i := range slots {
 		if e := slots[i].Load(); e != nil && e.token == token && e.live(now) {
-			c.hits.Add(1)
 			return e.id, true
 		}
 	}
-	c.misses.Add(1)
 	return Identity{}, false
 }
 
@@ -78,6 +81,7 @@ func (c *tokenCache) put(token string, keys *keySource, set *keySet, valid windo
 			break
 		}
 	}
+	id.recalled = &c.hits
 	// The caller's text may be a part of a message, which must not be kept alive.
 	victim.Store(&verified{token: strings.Clone(token), keys: keys, set: set, valid: valid, id: id})
 }

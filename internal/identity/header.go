@@ -47,6 +47,10 @@ func (h *headerSource) identify(_ context.Context, c *ask.Credentials, _ time.Ti
 	return Identity{Subject: subject}, true, nil
 }
 
+func (h *headerSource) recall(c *ask.Credentials, now time.Time) (Identity, bool, error) {
+	return h.identify(context.Background(), c, now)
+}
+
 func (h *headerSource) subject(tenant, principal, groups, kind []string) (*authz.Subject, error) {
 	spec := authz.SubjectSpec{FoldCase: h.foldCase}
 	var err error
@@ -73,7 +77,9 @@ func (h *headerSource) subject(tenant, principal, groups, kind []string) (*authz
 			return nil, errors.New("the header " + h.groups + " must hold one group, and be repeated for more; Envoy keeps repeated headers apart with encode_raw_headers")
 		}
 	}
-	spec.Groups = groups
+	for _, group := range groups {
+		spec.Groups = append(spec.Groups, strings.Clone(group))
+	}
 	return authz.NewSubject(spec)
 }
 
@@ -88,5 +94,5 @@ func oneID(values []string, name string) (string, error) {
 	case checkID(values[0]) != nil:
 		return "", errors.New("the header " + name + " does not hold an identifier")
 	}
-	return values[0], nil
+	return strings.Clone(values[0]), nil // a header is valid until the answer was given, a subject for longer
 }

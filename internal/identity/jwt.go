@@ -42,21 +42,38 @@ func newJWTSource(cfg *Config, c *JWTConfig, deps Deps, enforce bool) *jwtSource
 }
 
 func (j *jwtSource) identify(ctx context.Context, c *ask.Credentials, now time.Time) (Identity, bool, error) {
-	token, present, err := bearer(c.Authorization)
-	switch {
-	case !present:
-		return Identity{}, false, nil
-	case err != nil:
-		return Identity{}, true, &InvalidError{Source: SourceJWT, Detail: err.Error()}
+	token, id, present, err := j.look(c, now)
+	if !errors.Is(err, ErrNotRecalled) {
+		id.Count()
+		return id, present, err
 	}
-	if id, ok := j.cache.get(token, now); ok {
-		return id, true, nil
-	}
-	id, err := j.verify(ctx, token, now)
+	j.cache.misses.Add(1)
+	id, err = j.verify(ctx, token, now)
 	if err != nil && !errors.Is(err, ErrKeysUnavailable) {
 		err = &InvalidError{Source: SourceJWT, Detail: err.Error()}
 	}
 	return id, true, err
+}
+
+func (j *jwtSource) recall(c *ask.Credentials, now time.Time) (Identity, bool, error) {
+	_, id, present, err := j.look(c, now)
+	return id, present, err
+}
+
+// look finds the token and who it was verified to be; ErrNotRecalled if it was not.
+func (j *jwtSource) look(c *ask.Credentials, now time.Time) (token string, id Identity, present bool, err error) {
+	token, present, err = bearer(c.Authorization)
+	switch {
+	case !present:
+		return "", Identity{}, false, nil
+	case err != nil:
+		return "", Identity{}, true, &InvalidError{Source: SourceJWT, Detail: err.Error()}
+	}
+	id, ok := j.cache.get(token, now)
+	if !ok {
+		err = ErrNotRecalled
+	}
+	return token, id, true, err
 }
 
 // bearer finds the bearer token among the values of the Authorization header. Two
@@ -70,6 +87,11 @@ func bearer(values []string) (token string, present bool, err error) {
 	case 1:
 	default:
 		return "", true, errors.New("there are two Authorization headers")
+	}
+	const usual = "Bearer "
+	if value := values[0]; strings.HasPrefix(value, usual) && len(value) > len(usual) && len(value) <= len(usual)+maxTokenBytes &&
+		!isBlank(value[len(usual)]) && !isBlank(value[len(value)-1]) {
+		return value[len(usual):], true, nil // what all that follows would come to
 	}
 	value := strings.Trim(values[0], " \t")
 	scheme, rest := value, ""
@@ -93,6 +115,8 @@ func bearer(values []string) (token string, present bool, err error) {
 	}
 	return rest, true, nil
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // checkToken refuses text that can't be a token, and two that were joined to one. It
 // is left to tokens that are not remembered, because it looks at every byte.

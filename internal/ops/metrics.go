@@ -65,9 +65,10 @@ const reasonCount = int(authz.Internal) + 1
 // Metrics count decisions. They are safe for concurrent use; the nil *Metrics counts
 // nothing.
 type Metrics struct {
-	registry  *prometheus.Registry
-	decisions [adapterCount][reasonCount]prometheus.Counter
-	durations [adapterCount]prometheus.Observer
+	registry   *prometheus.Registry
+	decisions  [adapterCount][reasonCount]prometheus.Counter
+	durations  [adapterCount]prometheus.Observer
+	adminCalls *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics in a registry of their own, with those of the Go runtime and
@@ -93,6 +94,11 @@ func NewMetrics(version string, status func() Status) *Metrics {
 		}
 	}
 
+	m.adminCalls = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pathgrant_admin_calls_total",
+		Help: "Calls of administration over gRPC, by method and code.",
+	}, []string{"method", "code"})
+
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "pathgrant_build_info",
 		Help:        "Always 1; the labels say what was built.",
@@ -100,7 +106,7 @@ func NewMetrics(version string, status func() Status) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		decisions, durations, build,
+		decisions, durations, build, m.adminCalls,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newStatusCollector(status),
@@ -122,6 +128,14 @@ func (m *Metrics) Observe(a Adapter, r authz.Reason, d time.Duration) {
 	}
 	m.decisions[a][r].Inc()
 	m.durations[a].Observe(d.Seconds())
+}
+
+// ObserveAdmin counts one call of administration. Method and code must come from closed
+// sets.
+func (m *Metrics) ObserveAdmin(method, code string) {
+	if m != nil {
+		m.adminCalls.WithLabelValues(method, code).Inc()
+	}
 }
 
 func buildLabels(version string) prometheus.Labels {
@@ -199,6 +213,18 @@ func newStatusCollector(status func() Status) *statusCollector {
 	counter("pathgrant_decision_log_written_total", "Entries written to the decision log.", func(s *Status) uint64 { return s.DecisionLog.Written })
 	counter("pathgrant_decision_log_dropped_total", "Entries that the decision log had no room for.", func(s *Status) uint64 { return s.DecisionLog.Dropped })
 	counter("pathgrant_decision_log_failed_total", "Entries that could not be written to the decision log.", func(s *Status) uint64 { return s.DecisionLog.Failed })
+	add("pathgrant_break_glass_assignments", "Break-glass assignments that have not ended; absent without administration, or where they could not be read.", prometheus.GaugeValue, func(s *Status, _ time.Time) (float64, bool) {
+		if s.Administration == nil || s.Administration.BreakGlassError != "" {
+			return 0, false
+		}
+		return float64(len(s.Administration.BreakGlass)), true
+	})
+	add("pathgrant_operator_secrets_wrong_total", "Wrong operator's secrets that were tried; absent without administration.", prometheus.CounterValue, func(s *Status, _ time.Time) (float64, bool) {
+		if s.Administration == nil {
+			return 0, false
+		}
+		return float64(s.Administration.WrongSecrets), true
+	})
 	add("pathgrant_certificate_expiry_timestamp_seconds", "When the TLS certificate expires; absent without TLS.", prometheus.GaugeValue, func(s *Status, _ time.Time) (float64, bool) {
 		if s.Certificates == nil {
 			return 0, false

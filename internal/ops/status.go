@@ -25,6 +25,33 @@ type Status struct {
 	DecisionLog DecisionLogStatus `json:"decision_log"`
 	// Certificates are the TLS certificates; nil without TLS.
 	Certificates *CertificateStatus `json:"certificates,omitempty"`
+	// Administration is the state of administration; nil where it is switched off.
+	Administration *AdministrationStatus `json:"administration,omitempty"`
+}
+
+// AdministrationStatus is the state of administration.
+type AdministrationStatus struct {
+	Listener string `json:"listener"`
+	// Writable says that changes are accepted: no file is the record.
+	Writable bool `json:"writable"`
+	// WrongSecrets counts wrong operator's secrets since the start.
+	WrongSecrets uint64 `json:"wrong_secrets"`
+	// Keys are the key sets that callers' tokens are verified with.
+	Keys []KeySetStatus `json:"keys,omitempty"`
+	// BreakGlass are the break-glass assignments that have not ended, and BreakGlassError
+	// says why they could not be read.
+	BreakGlass      []BreakGlassStatus `json:"break_glass,omitempty"`
+	BreakGlassError string             `json:"break_glass_error,omitempty"`
+}
+
+// BreakGlassStatus is one break-glass assignment.
+type BreakGlassStatus struct {
+	Tenant           string    `json:"tenant"`
+	PrincipalType    string    `json:"principal_type"`
+	Principal        string    `json:"principal"`
+	RoleDefinitionID string    `json:"role_definition_id"`
+	Expires          time.Time `json:"expires_time"`
+	Justification    string    `json:"justification"`
 }
 
 // SnapshotStatus is what decisions are taken on.

@@ -7,18 +7,19 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+
+	"github.com/pathgrant/pathgrant/internal/h2"
 )
 
 // Limits that are not settings.
@@ -41,6 +42,8 @@ const (
 	// KeepaliveMinTime is how often a client may send keepalive pings, with calls in
 	// flight or without; a client that sends them more often is disconnected.
 	KeepaliveMinTime = 5 * time.Second
+	// WriteTimeout is how long a client may take nothing of what it is sent.
+	WriteTimeout = 20 * time.Second
 )
 
 // Options are a server's settings. The zero value serves without TLS, with the defaults
@@ -87,6 +90,7 @@ type Options struct {
 type Server struct {
 	options  Options
 	services []service
+	unary    map[string]h2.Unary
 	health   *health.Server
 
 	mu        sync.Mutex
@@ -117,9 +121,9 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, health: health.NewServer()}
+	s := &Server{options: o, unary: map[string]h2.Unary{}, health: health.NewServer()}
 	s.know("")
-	grpc_health_v1.RegisterHealthServer(s, s.health)
+	s.RegisterPlain(&grpc_health_v1.Health_ServiceDesc, s.health)
 	return s
 }
 
@@ -217,12 +221,14 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 
 	ending, end := context.WithCancel(context.Background())
 	defer end()
+	handler := s.build(ending)
+	defer handler.Stop()
 	// One server for each kind of listener there is: they differ in credentials and in how
 	// long a connection may last.
-	servers := make(map[bool]*grpc.Server, 2)
+	servers := make(map[bool]*h2.Server, 2)
 	for _, l := range listeners {
 		if tcp := l.Addr().Network() != "unix"; servers[tcp] == nil {
-			servers[tcp] = s.build(ending, tcp)
+			servers[tcp] = h2.New(s.connections(handler, tcp))
 		}
 	}
 
@@ -241,9 +247,6 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		tcp := l.Addr().Network() != "unix"
 		on := servers[tcp]
 		address := l.Addr().Network() + "://" + l.Addr().String()
-		if s.options.MaxConnections > 0 {
-			l = netutil.LimitListener(l, s.options.MaxConnections)
-		}
 		s.options.Log.InfoContext(ctx, "listening", "address", address, "tls", tcp && s.options.TLS != nil)
 		parts.Go(func() {
 			if err := on.Serve(l); err != nil {
@@ -255,8 +258,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	select {
 	case err := <-failed:
 		s.shutDown()
-		for _, g := range servers {
-			g.Stop()
+		end()
+		for _, each := range servers {
+			each.Stop()
 		}
 		return err
 	case <-ctx.Done():
@@ -265,7 +269,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 }
 
 // drain ends the servers in order. The context that it is given has ended.
-func (s *Server) drain(ctx context.Context, failed <-chan error, end func(), servers []*grpc.Server) error {
+func (s *Server) drain(ctx context.Context, failed <-chan error, end func(), servers []*h2.Server) error {
 	s.options.Log.InfoContext(ctx, "draining", "delay", s.options.DrainDelay, "timeout", s.options.DrainTimeout)
 	s.shutDown()
 	var err error
@@ -277,58 +281,70 @@ func (s *Server) drain(ctx context.Context, failed <-chan error, end func(), ser
 	}
 
 	end() // streams that wait for news, such as a watch of health, would never end by themselves
-	graceful := make(chan struct{})
-	go func() {
-		defer close(graceful)
-		var each sync.WaitGroup
-		for _, g := range servers {
-			each.Go(g.GracefulStop)
-		}
-		each.Wait()
-	}()
-	timeout := time.NewTimer(s.options.DrainTimeout)
-	defer timeout.Stop()
-	select {
-	case <-graceful:
-	case <-timeout.C:
-		for _, g := range servers {
-			g.Stop()
-		}
-		<-graceful
+	timeout, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
+	defer cancel()
+	var each sync.WaitGroup
+	var late atomic.Bool
+	for _, server := range servers {
+		each.Go(func() {
+			if server.Drain(timeout) != nil {
+				late.Store(true)
+			}
+		})
+	}
+	each.Wait()
+	if late.Load() {
 		err = errors.Join(err, fmt.Errorf("serve: calls were still in flight after %s and were broken off", s.options.DrainTimeout))
+	}
+	for _, server := range servers {
+		server.Stop()
 	}
 	s.options.Log.InfoContext(ctx, "stopped serving")
 	return err
 }
 
-// build makes the grpc server for one kind of listener. Streams' contexts end with
-// ending.
-func (s *Server) build(ending context.Context, tcp bool) *grpc.Server {
+// connections are the settings for one kind of listener.
+func (s *Server) connections(handler http.Handler, tcp bool) h2.Options {
+	o := s.options
+	settings := h2.Options{
+		Unary:   s.unary,
+		Handler: handler,
+
+		MaxConnections:       o.MaxConnections,
+		MaxConcurrentStreams: o.MaxConcurrentStreams,
+		MaxHeaderListSize:    MaxHeaderListSize,
+		MaxMessageSize:       MaxMessageSize,
+		ConnectionWindow:     ConnectionWindow,
+		StreamWindow:         StreamWindow,
+
+		HandshakeTimeout: ConnectionTimeout,
+		WriteTimeout:     WriteTimeout,
+		PingAfter:        time.Minute,
+		PingTimeout:      20 * time.Second,
+		PingMinTime:      KeepaliveMinTime,
+		Log:              o.Log,
+	}
+	if tcp {
+		settings.MaxIdle, settings.MaxAge, settings.MaxAgeGrace = o.MaxConnectionIdle, o.MaxConnectionAge, o.MaxConnectionAgeGrace
+		if o.TLS != nil {
+			settings.TLS = o.TLS.Config()
+		}
+	}
+	return settings
+}
+
+// build makes what answers all calls but those registered as unary ones. Streams' contexts
+// end with ending.
+func (s *Server) build(ending context.Context) *grpc.Server {
 	o := s.options
 	streams := append([]grpc.StreamServerInterceptor{endWith(ending)}, o.StreamInterceptors...)
-	options := []grpc.ServerOption{
+	g := grpc.NewServer(
 		grpc.ForceServerCodecV2(o.Codec),
-		grpc.MaxHeaderListSize(MaxHeaderListSize),
 		grpc.MaxRecvMsgSize(MaxMessageSize),
-		grpc.MaxConcurrentStreams(o.MaxConcurrentStreams),
-		grpc.StaticConnWindowSize(ConnectionWindow),
-		grpc.StaticStreamWindowSize(StreamWindow),
-		grpc.ConnectionTimeout(ConnectionTimeout),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: KeepaliveMinTime, PermitWithoutStream: true}),
 		grpc.NumStreamWorkers(o.StreamWorkers),
 		grpc.ChainUnaryInterceptor(o.UnaryInterceptors...),
 		grpc.ChainStreamInterceptor(streams...),
-	}
-	alive := keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}
-	if tcp {
-		alive.MaxConnectionIdle = o.MaxConnectionIdle
-		alive.MaxConnectionAge = o.MaxConnectionAge
-		alive.MaxConnectionAgeGrace = o.MaxConnectionAgeGrace
-		if o.TLS != nil {
-			options = append(options, grpc.Creds(credentials.NewTLS(o.TLS.Config())))
-		}
-	}
-	g := grpc.NewServer(append(options, grpc.KeepaliveParams(alive))...)
+	)
 	for _, service := range s.services {
 		g.RegisterService(service.desc, service.impl)
 	}

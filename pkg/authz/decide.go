@@ -70,28 +70,48 @@ func decidePair(g *Grants, r *Request, permission PermissionID, chain []Scope, n
 	return d
 }
 
+// chainMost is how many places of a chain a walk remembers; only chains of business units
+// are longer.
+const chainMost = 8
+
 func walk(g *Grants, permission PermissionID, chain []Scope, now int64) (Reason, *Grant) {
 	if g == nil {
 		return NoAssignment, nil
 	}
+	var known [chainMost]*place
 	if g.forbids {
-		for _, scope := range chain {
-			if forbid := covering(g.at(scope), AssignForbid, permission, now); forbid != nil {
+		for i, scope := range chain {
+			here := g.at(scope)
+			if i < chainMost {
+				known[i] = here
+			}
+			if here == nil {
+				continue
+			}
+			if forbid := g.covering(here.forbid, permission, now); forbid != nil {
 				return Forbidden, forbid
 			}
 		}
 	}
 	var expired *Grant
-	for _, scope := range chain {
-		here := g.at(scope)
-		if deny := covering(here, AssignDeny, permission, now); deny != nil {
+	for i, scope := range chain {
+		var here *place
+		if g.forbids && i < chainMost {
+			here = known[i]
+		} else {
+			here = g.at(scope)
+		}
+		if here == nil {
+			continue
+		}
+		if deny := g.covering(here.deny, permission, now); deny != nil {
 			return Overridden, deny
 		}
-		if allow := covering(here, AssignAllow, permission, now); allow != nil {
+		if allow := g.covering(here.allow, permission, now); allow != nil {
 			return Granted, allow
 		}
 		if expired == nil {
-			expired = expiredAllow(here, permission, now)
+			expired = g.expired(here.allow, permission, now)
 		}
 	}
 	if expired != nil {
@@ -100,36 +120,11 @@ func walk(g *Grants, permission PermissionID, chain []Scope, now int64) (Reason,
 	return NoAssignment, nil
 }
 
-// covering returns the first live grant of the effect that covers the permission.
-func covering(here []Grant, effect AssignmentEffect, permission PermissionID, now int64) *Grant {
-	for i := range here {
-		grant := &here[i]
-		if grant.Effect != effect || !grant.live(now) {
-			continue
-		}
-		if effect == AssignAllow && grant.Role.Grants(permission) ||
-			effect != AssignAllow && grant.Role.Takes(permission) {
-			return grant
-		}
-	}
-	return nil
-}
-
-func expiredAllow(here []Grant, permission PermissionID, now int64) *Grant {
-	for i := range here {
-		grant := &here[i]
-		if grant.Effect == AssignAllow && !grant.live(now) && grant.Role.Grants(permission) {
-			return grant
-		}
-	}
-	return nil
-}
-
 // anyTakes tells whether a live DENY or FORBID on the chain covers the permission.
 func anyTakes(g *Grants, permission PermissionID, chain []Scope, now int64) bool {
 	for _, scope := range chain {
 		here := g.at(scope)
-		if covering(here, AssignForbid, permission, now) != nil || covering(here, AssignDeny, permission, now) != nil {
+		if here != nil && (g.covering(here.forbid, permission, now) != nil || g.covering(here.deny, permission, now) != nil) {
 			return true
 		}
 	}

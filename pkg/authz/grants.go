@@ -3,6 +3,8 @@ package authz
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
+	"math/bits"
 	"slices"
 )
 
@@ -64,28 +66,126 @@ func (g *Grant) live(now int64) bool { return g.Expires == 0 || now < g.Expires 
 // Grants are all the assignments of one subject, indexed by scope. They are immutable
 // and safe for concurrent use. A nil Grants holds none.
 type Grants struct {
-	grants  []Grant        // sorted by scope, effect, assignment
-	index   map[Scope]span // where a scope's grants stand
+	grants  []Grant  // sorted by scope, effect, assignment
+	hashes  []uint64 // of the scopes at which there are any, ascending
+	places  []place  // these scopes, in the order of hashes
+	order   []uint32 // numbers of grants, place by place, effect by effect
+	covers  []Set    // what the grants of one effect at one place cover together
 	forbids bool
 }
 
-type span struct{ from, to int }
+// A place is a scope with what stands there.
+type place struct {
+	scope               Scope
+	hash                uint64 // of the scope
+	forbid, deny, allow held
+}
+
+// held are the grants of one effect at one place: those of [Grants.order] from one number
+// to another, without those that say nothing which an earlier one does not say as well.
+type held struct {
+	from, to uint32
+	covers   uint32 // one more than the number of a set in [Grants.covers]; 0: look at each
+}
+
+// scopeSeed makes the hashes of scopes such that nobody can choose scopes that share one.
+var scopeSeed = maphash.MakeSeed()
+
+func (s Scope) hash() uint64 { return maphash.String(scopeSeed, string(s)) }
+
+const (
+	// coversAbove is the number of grants above which a set is quicker than looking at each.
+	coversAbove = 3
+	// distinctMost bounds how many grants a further one is compared with. There are fewer
+	// shipped roles than that.
+	distinctMost = 64
+)
 
 // NewGrants indexes the grants; it keeps and sorts the slice it is given.
+//
+// A caller may hold a role at a scope through hundreds of groups. What that costs is paid
+// here, once for all decisions: a decision looks at each role of a scope once, and where
+// there are many, at one set for all of them.
 func NewGrants(grants []Grant) *Grants {
 	slices.SortFunc(grants, func(a, b Grant) int {
 		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Effect, b.Effect), cmp.Compare(a.AssignmentID, b.AssignmentID))
 	})
-	g := &Grants{grants: grants, index: make(map[Scope]span)}
-	for from := 0; from < len(grants); {
-		to := from
-		for ; to < len(grants) && grants[to].Scope == grants[from].Scope; to++ {
-			g.forbids = g.forbids || grants[to].Effect == AssignForbid
+	g := &Grants{grants: grants}
+	scopes := 0
+	for i := range grants {
+		if i == 0 || grants[i].Scope != grants[i-1].Scope {
+			scopes++
 		}
-		g.index[grants[from].Scope] = span{from, to}
+	}
+	g.places = make([]place, 0, scopes)
+	g.order = make([]uint32, 0, len(grants))
+	for from := 0; from < len(grants); {
+		to := from + 1
+		for to < len(grants) && grants[to].Scope == grants[from].Scope {
+			to++
+		}
+		p := place{scope: grants[from].Scope, hash: grants[from].Scope.hash()}
+		for _, part := range []struct {
+			effect AssignmentEffect
+			held   *held
+		}{{AssignForbid, &p.forbid}, {AssignDeny, &p.deny}, {AssignAllow, &p.allow}} {
+			*part.held = g.hold(from, to, part.effect)
+		}
+		g.forbids = g.forbids || p.forbid.from < p.forbid.to
+		g.places = append(g.places, p)
 		from = to
 	}
+	g.order = slices.Clip(g.order)
+	slices.SortFunc(g.places, func(a, b place) int { return cmp.Compare(a.hash, b.hash) })
+	g.hashes = make([]uint64, len(g.places))
+	for i := range g.places {
+		g.hashes[i] = g.places[i].hash
+	}
 	return g
+}
+
+// hold appends the grants of an effect, among those of one scope, to the order.
+func (g *Grants) hold(from, to int, effect AssignmentEffect) held {
+	h := held{from: uint32(len(g.order))}
+	for i := from; i < to; i++ {
+		if g.grants[i].Effect == effect && !g.said(h.from, &g.grants[i]) {
+			g.order = append(g.order, uint32(i))
+		}
+	}
+	h.to = uint32(len(g.order))
+	if h.to-h.from > coversAbove {
+		var all Set
+		for _, i := range g.order[h.from:h.to] {
+			all = all.with(g.grants[i].covered())
+		}
+		g.covers = append(g.covers, all)
+		h.covers = uint32(len(g.covers))
+	}
+	return h
+}
+
+// said tells whether one of the grants from that place in the order on, of the same scope
+// and effect, says for ever what the grant says. It may miss one: that costs time alone.
+func (g *Grants) said(from uint32, grant *Grant) bool {
+	earlier := g.order[from:]
+	for _, i := range earlier[:min(len(earlier), distinctMost)] {
+		if g.grants[i].Role == grant.Role && g.grants[i].Expires == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// covered is what the grant speaks of, live or not.
+func (g *Grant) covered() Set {
+	switch {
+	case g.Role == nil:
+		return nil
+	case g.Effect == AssignAllow:
+		return g.Role.grants
+	default:
+		return g.Role.takes
+	}
 }
 
 // All returns the grants, sorted by scope. The caller must not change them.
@@ -96,10 +196,51 @@ func (g *Grants) All() []Grant {
 	return g.grants
 }
 
-func (g *Grants) at(scope Scope) []Grant {
-	if g == nil {
+// at returns what stands at the scope; nil where nothing does.
+//
+// Scopes have long beginnings in common, and nearly all that are asked for are not there:
+// so hashes are compared before texts. They are spread evenly, so that where one should
+// stand can be computed, and is not far from where it stands.
+func (g *Grants) at(scope Scope) *place {
+	if g == nil || len(g.hashes) == 0 {
 		return nil
 	}
-	s := g.index[scope]
-	return g.grants[s.from:s.to]
+	hash := scope.hash()
+	guess, _ := bits.Mul64(hash, uint64(len(g.hashes)))
+	i := int(guess)
+	for i > 0 && g.hashes[i-1] >= hash {
+		i--
+	}
+	for ; i < len(g.hashes) && g.hashes[i] <= hash; i++ {
+		if g.hashes[i] == hash && g.places[i].scope == scope {
+			return &g.places[i]
+		}
+	}
+	return nil
+}
+
+// covering returns the first live grant among those held that covers the permission.
+func (g *Grants) covering(h held, permission PermissionID, now int64) *Grant {
+	if h.covers != 0 && !g.covers[h.covers-1].Has(permission) {
+		return nil
+	}
+	for _, i := range g.order[h.from:h.to] {
+		if grant := &g.grants[i]; grant.covered().Has(permission) && grant.live(now) {
+			return grant
+		}
+	}
+	return nil
+}
+
+// expired returns the first grant among those held that covers the permission and is over.
+func (g *Grants) expired(h held, permission PermissionID, now int64) *Grant {
+	if h.covers != 0 && !g.covers[h.covers-1].Has(permission) {
+		return nil
+	}
+	for _, i := range g.order[h.from:h.to] {
+		if grant := &g.grants[i]; grant.Expires != 0 && !grant.live(now) && grant.covered().Has(permission) {
+			return grant
+		}
+	}
+	return nil
 }

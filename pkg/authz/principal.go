@@ -120,8 +120,15 @@ func NewSubject(spec SubjectSpec) (*Subject, error) {
 		directoryRoles: canonicalIDs(spec.DirectoryRoles, spec.FoldCase),
 		groupsUnknown:  spec.GroupsUnknown,
 	}
-	s.key = string(s.appendKey(nil))
-	digest := sha256.Sum256([]byte(s.key))
+	size := len(s.tenant) + len(s.principal.ID) + 64
+	for _, ids := range [][]string{s.groups, s.directoryRoles} {
+		for _, id := range ids {
+			size += len(id) + 2 // no identifier's length takes more than two bytes, as a rule
+		}
+	}
+	key := s.appendKey(make([]byte, 0, size))
+	s.key = string(key)
+	digest := sha256.Sum256(key)
 	s.digest = string(digest[:])
 	return s, nil
 }

@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -124,6 +125,23 @@ func (r *Role) Grants(id PermissionID) bool { return r != nil && r.grants.Has(id
 // Takes tells whether a DENY or FORBID assignment of the role takes the permission
 // away: what the role grants, and whatever implies any of it.
 func (r *Role) Takes(id PermissionID) bool { return r != nil && r.takes.Has(id) }
+
+// GrantSet returns a copy of what the role grants; a nil set where it is nil.
+func (r *Role) GrantSet() Set {
+	if r == nil {
+		return nil
+	}
+	return slices.Clone(r.grants)
+}
+
+// TakeSet returns a copy of what a DENY or FORBID assignment of the role takes away; a nil
+// set where it is nil.
+func (r *Role) TakeSet() Set {
+	if r == nil {
+		return nil
+	}
+	return slices.Clone(r.takes)
+}
 
 // Size is the number of permissions that the role grants.
 func (r *Role) Size() int {

@@ -147,8 +147,32 @@ func TestShippedExceptionOfAnUndeclaredPermissionStillTakes(t *testing.T) {
 func TestNilRoleGrantsNothing(t *testing.T) {
 	t.Parallel()
 	var role *authz.Role
-	if role.Grants(0) || role.Takes(0) || role.Size() != 0 || role.ID() != "" || role.Name() != "" {
+	if role.Grants(0) || role.Takes(0) || role.GrantSet() != nil || role.TakeSet() != nil || role.Size() != 0 || role.ID() != "" || role.Name() != "" {
 		t.Error("a nil Role is something")
+	}
+}
+
+// What the sets are used for changes nothing of the role.
+func TestTheSetsOfARoleAreCopies(t *testing.T) {
+	t.Parallel()
+	v, err := authz.NewVocabulary([]authz.Permission{"A.B.Read", "A.B.Update", "A.B.Write"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role, err := v.Compile(authz.RoleDefinition{ID: "1", Name: "Case", Permissions: []string{"A.B.Update"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	update, _ := v.ID("A.B.Update")
+	write, _ := v.ID("A.B.Write")
+	grants, takes := role.GrantSet(), role.TakeSet()
+	if grants.Len() != 1 || !grants.Has(update) || takes.Len() != 2 || !takes.Has(update) || !takes.Has(write) {
+		t.Errorf("grants %b, takes %b", grants, takes)
+	}
+	clear(grants)
+	clear(takes)
+	if !role.Grants(update) || !role.Takes(write) {
+		t.Error("a role was changed through its sets")
 	}
 }
 

@@ -256,6 +256,15 @@ func (s Set) Len() int {
 
 func (s Set) add(id PermissionID) { s[id>>6] |= 1 << (id & 63) }
 
+// with returns a set of what either holds; s is used for it where it is not empty.
+func (s Set) with(t Set) Set {
+	if len(s) < len(t) {
+		s = append(s, make(Set, len(t)-len(s))...)
+	}
+	s.union(t)
+	return s
+}
+
 func (s Set) union(t Set) {
 	for i, word := range t {
 		s[i] |= word
