@@ -184,10 +184,14 @@ type storeOptions struct {
 }
 
 func openStore(ctx context.Context, catalogues *naming.Catalogues, o storeOptions) (*snapshot.Store, error) {
+	return snapshot.Open(ctx, snapshotOptions(catalogues, o))
+}
+
+func snapshotOptions(catalogues *naming.Catalogues, o storeOptions) snapshot.Options {
 	if o.cacheBytes == 0 {
 		o.cacheBytes = 16 << 20
 	}
-	return snapshot.Open(ctx, snapshot.Options{
+	return snapshot.Options{
 		Dir:                   o.dir,
 		ReadOnly:              o.readOnly,
 		Restore:               o.restore,
@@ -198,5 +202,5 @@ func openStore(ctx context.Context, catalogues *naming.Catalogues, o storeOption
 		UnknownScopesAtTenant: o.unknownScopesAtTenant,
 		Log:                   o.log,
 		Now:                   time.Now,
-	})
+	}
 }

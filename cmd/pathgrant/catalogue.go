@@ -35,7 +35,7 @@ func catalogueShowCommand() *cobra.Command {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			loaded, err := loadCatalogues(catalogueFiles(files, args))
+			loaded, err := loadGiven(catalogueFiles(files, args))
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func catalogueLintCommand() *cobra.Command {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			loaded, err := loadCatalogues(catalogueFiles(files, args))
+			loaded, err := loadGiven(catalogueFiles(files, args))
 			if err != nil {
 				return err
 			}

@@ -378,7 +378,7 @@ func TestTheDataDirectoryOfARunningServerIsItsOwn(t *testing.T) {
 		{"import", "--restore", "--data", w.path("data"), w.path("other.yaml")},
 		{"export", "--data", w.path("data")},
 		{"check", "--data", w.path("data"), "--tenant", tenant, "--user", "ada", "--permission", "PowerApps.Apps.Read"},
-		{"serve", "--data", w.path("data"), "--listen", "unix://" + w.path("second.sock"), "--ops-listen", "off"},
+		{"serve", "--data", w.path("data"), "--listen", "unix://" + w.path("second.sock"), "--ops-listen", "off", "--admin-listen", "off"},
 	} {
 		stdout, stderr, code := w.command(args...)
 		if code != exitError || stdout != "" && args[0] != "serve" || !strings.Contains(stderr, "held by another process") || !strings.Contains(stderr, "stop it") {
@@ -649,7 +649,7 @@ func TestAnInterruptAtTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var stderr bytes.Buffer
-	code := run(ctx, []string{"serve", "--listen", "unix://" + w.path("a.sock"), "--ops-listen", "off", "--data", w.path("data"), "--drain-delay", "0s"}, strings.NewReader(""), &bytes.Buffer{}, &stderr)
+	code := run(ctx, []string{"serve", "--listen", "unix://" + w.path("a.sock"), "--ops-listen", "off", "--admin-listen", "off", "--data", w.path("data"), "--drain-delay", "0s"}, strings.NewReader(""), &bytes.Buffer{}, &stderr)
 	if code != exitOK {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}

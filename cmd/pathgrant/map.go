@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pathgrant/pathgrant/internal/callers"
 	"github.com/pathgrant/pathgrant/pkg/authz"
 	"github.com/pathgrant/pathgrant/pkg/naming"
 )
@@ -15,10 +16,36 @@ import (
 // placeholderTenant stands for the tenant where none is given.
 const placeholderTenant = "{tenant}"
 
-// loadCatalogues reads the catalogues from files; without any, the shipped one.
+// loadCatalogues reads the catalogues from files; without any, the shipped one. Roles can
+// name the permissions of administration too, whatever the catalogues declare.
 func loadCatalogues(files []string) (*naming.Catalogues, error) {
+	sources, err := catalogueSources(files)
+	if err != nil {
+		return nil, err
+	}
+	foldCase := true // as the shipped catalogue has it
+	if len(files) > 0 {
+		given, err := naming.Load(sources...)
+		if err != nil {
+			return nil, err
+		}
+		foldCase = given.FoldCase()
+	}
+	return naming.Load(append(sources, callers.VocabularySource(foldCase))...)
+}
+
+// loadGiven reads the catalogues from files alone; without any, the shipped one.
+func loadGiven(files []string) (*naming.Catalogues, error) {
+	sources, err := catalogueSources(files)
+	if err != nil {
+		return nil, err
+	}
+	return naming.Load(sources...)
+}
+
+func catalogueSources(files []string) ([]naming.Source, error) {
 	if len(files) == 0 {
-		return naming.Load(naming.Shipped())
+		return []naming.Source{naming.Shipped()}, nil
 	}
 	var sources []naming.Source
 	for _, file := range files {
@@ -28,7 +55,7 @@ func loadCatalogues(files []string) (*naming.Catalogues, error) {
 		}
 		sources = append(sources, naming.Source{File: file, Text: text})
 	}
-	return naming.Load(sources...)
+	return sources, nil
 }
 
 func mapCommand() *cobra.Command {
@@ -56,7 +83,7 @@ a JSON object with method, path and host, and writes one JSON object a line.`,
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			loaded, err := loadCatalogues(catalogues)
+			loaded, err := loadGiven(catalogues)
 			if err != nil {
 				return err
 			}

@@ -21,7 +21,7 @@ func (r recorder) Record(q *ask.Request, a *ask.Answer, took time.Duration) {
 		return
 	}
 	entry := audit.Entry{
-		Time: time.Now(), Duration: took,
+		Time: a.Time, Duration: took,
 		Process: a.DecisionID.Process, Number: a.DecisionID.Number,
 		Adapter: q.Adapter, Permissions: a.Permissions, Scopes: a.Scopes, Reason: a.Reason, Revision: a.Revision,
 	}

@@ -26,6 +26,9 @@ var errDenied = errors.New("denied")
 // A usageError is a command line that can't be understood.
 type usageError struct{ error }
 
+// A refusedError is a server's answer that the caller may not do what it asked for.
+type refusedError struct{ error }
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // run is the whole command: it can be called from a test, and ends when ctx does.
@@ -45,10 +48,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	err := root.ExecuteContext(ctx)
 	var usage usageError
+	var refused refusedError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errDenied):
+		return exitDenied
+	case errors.As(err, &refused):
+		fmt.Fprintf(stderr, "pathgrant: %v\n", err)
 		return exitDenied
 	case errors.As(err, &usage) || !ran:
 		fmt.Fprintf(stderr, "pathgrant: %v\nRun pathgrant help for how to use it.\n", err)
@@ -78,7 +85,8 @@ Exit codes: 0 done (or allowed), 1 error, 2 usage, 3 denied or unmapped.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		serveCommand(), mapCommand(), checkCommand(), catalogueCommand(),
-		importCommand(), exportCommand(), statusCommand(), versionCommand(),
+		rolesCommand(), assignmentsCommand(), auditCommand(), bootstrapCommand(), breakGlassCommand(),
+		importCommand(), exportCommand(), backupCommand(), restoreCommand(), statusCommand(), versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -90,9 +90,12 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 	if err := p.build(stderr); err != nil {
 		return err
 	}
+	if err := p.listenAdmin(ctx); err != nil {
+		return err
+	}
 	listeners, opsListeners, err := p.listen(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, p.closeAdmin())
 	}
 	return p.run(ctx, listeners, opsListeners)
 }
@@ -126,7 +129,9 @@ type parts struct {
 	metrics      *ops.Metrics
 	grpc         *server.Server
 	listening    atomic.Pointer[[]string]
-	draining     atomic.Bool
+
+	administration *administration
+	draining       atomic.Bool
 }
 
 func (p *parts) build(stderr io.Writer) (err error) {
@@ -135,20 +140,24 @@ func (p *parts) build(stderr io.Writer) (err error) {
 	if p.verifier, err = identity.New(identityConfig, identity.Deps{Log: p.log}); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
-	if p.cfg.Bundle != "" {
-		p.source = source.NewFile(source.FileOptions{
-			Path: p.cfg.Bundle, Bundle: bundleOptions(p.catalogues), Store: p.store, Log: p.log,
-		})
-	} else {
-		p.source = source.NewLocal(p.store)
-	}
+	p.metrics = ops.NewMetrics(buildVersion(), p.status)
 	if p.cfg.TLS.Enabled() {
 		if p.certificates, err = server.LoadCertificates(p.cfg.TLS.Files(), uint16(p.cfg.TLS.MinVersion), p.log); err != nil {
 			return fmt.Errorf("tls: %w", err)
 		}
 	}
+	if err := p.buildAdministration(); err != nil {
+		return err
+	}
+	if p.cfg.Bundle != "" {
+		p.source = source.NewFile(source.FileOptions{
+			Path: p.cfg.Bundle, Bundle: bundleOptions(p.catalogues), Log: p.log,
+			Store: recordedStore{p.store, p.administration.admin.Delivered("file")},
+		})
+	} else {
+		p.source = source.NewLocal(p.store)
+	}
 	p.decisions = audit.New(audit.Options{Mode: p.cfg.DecisionLog, Writer: stderr, Log: p.log})
-	p.metrics = ops.NewMetrics(buildVersion(), p.status)
 
 	reads, writes := p.cfg.Staleness()
 	g := gate.New(gate.Options{
@@ -165,10 +174,12 @@ func (p *parts) build(stderr io.Writer) (err error) {
 	options := p.cfg.Server()
 	options.TLS, options.Log = p.certificates, p.log
 	p.grpc = server.New(options)
-	extauthz.New(extauthz.Options{
+	checks := extauthz.New(extauthz.Options{
 		Decider: g, Headers: identityHeaders(p.cfg), Detail: denialDetail(p.cfg), Log: p.log,
-	}).Register(p.grpc)
-	pathgrantv1.RegisterAuthorizationServiceServer(p.grpc, rpc.New(rpc.Options{
+	})
+	checks.Register(p.grpc)
+	p.grpc.AnswerUnary(extauthz.Method, checks)
+	p.grpc.RegisterPlain(&pathgrantv1.AuthorizationService_ServiceDesc, rpc.New(rpc.Options{
 		Decider: g, Mapper: g, FoldCase: p.catalogues.FoldCase(), Log: p.log,
 	}))
 	return nil
@@ -242,6 +253,12 @@ func (p *parts) run(ctx context.Context, listeners, operator []net.Listener) err
 		group.Go(func() error { return ops.Serve(groupCtx, handler, p.log, operator...) })
 	}
 	group.Go(func() error {
+		changing, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(groupCtx, cancel)()
+		return p.runAdmin(changing)
+	})
+	group.Go(func() error {
 		defer stopBehind()
 		front, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -274,6 +291,7 @@ func (p *parts) status() ops.Status {
 	for _, issuer := range keys.Issuers {
 		status.Identity.Keys = append(status.Identity.Keys, ops.KeySetStatus{Issuer: issuer.Issuer, Loaded: issuer.LastProof, Error: issuer.Err})
 	}
+	status.Administration = p.adminStatus()
 	if p.certificates != nil {
 		status.Certificates = &ops.CertificateStatus{NotAfter: p.certificates.NotAfter()}
 		if err := p.certificates.Err(); err != nil {

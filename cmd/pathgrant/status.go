@@ -144,12 +144,29 @@ func printStatus(w io.Writer, s ops.Status, now time.Time) {
 	}
 	line("source", "%s, %s", s.Source.Name, health)
 	line("cache", "%d hits, %d misses, %d dropped, %d bytes", s.Cache.Hits, s.Cache.Misses, s.Cache.Dropped, s.Cache.Bytes)
-	for _, keys := range s.Identity.Keys {
-		state := "loaded " + keys.Loaded.Format(time.RFC3339)
-		if keys.Error != "" {
-			state += ", " + keys.Error
+	keys := func(label string, all []ops.KeySetStatus) {
+		for _, keys := range all {
+			state := "loaded " + keys.Loaded.Format(time.RFC3339)
+			if keys.Error != "" {
+				state += ", " + keys.Error
+			}
+			line(label, "%s: %s", keys.Issuer, state)
 		}
-		line("keys", "%s: %s", keys.Issuer, state)
+	}
+	keys("keys", s.Identity.Keys)
+	if a := s.Administration; a != nil {
+		what := "changes are accepted"
+		if !a.Writable {
+			what = "read only: the bundle is the record"
+		}
+		line("admin", "%s, %s", a.Listener, what)
+		keys("admin keys", a.Keys)
+		for _, e := range a.BreakGlass {
+			line("break glass", "%s %s is administrator of %s until %s: %s", e.PrincipalType, e.Principal, e.Tenant, e.Expires.Format(time.RFC3339), e.Justification)
+		}
+		if a.BreakGlassError != "" {
+			line("break glass", "cannot be read: %s", a.BreakGlassError)
+		}
 	}
 	line("decisions", "%d logged, %d dropped, %d failed", s.DecisionLog.Written, s.DecisionLog.Dropped, s.DecisionLog.Failed)
 }

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pathgrant/pathgrant/internal/bundle"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
+	"github.com/pathgrant/pathgrant/pkg/authz"
 	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
@@ -24,10 +26,11 @@ func warnings(w io.Writer) *slog.Logger {
 
 func importCommand() *cobra.Command {
 	var (
-		data, output string
-		catalogues   []string
-		dryRun       bool
-		restore      bool
+		output, justification string
+		catalogues            []string
+		dryRun                bool
+		restore               bool
+		client                adminClient
 	)
 	cmd := &cobra.Command{
 		Use:   "import BUNDLE",
@@ -38,32 +41,37 @@ directory; give the server --bundle to have it follow a file.
 
 With --restore it does not even read what the directory holds. That is for a directory
 that another release wrote, or that does not fit the catalogue any more; the revisions
-then begin anew, in a new epoch. A damaged directory needs no --restore.`,
+then begin anew, in a new epoch. A damaged directory needs no --restore.
+
+A bundle in JSON may be of any size: from 32 MiB on its role assignments are read one by
+one and sorted in temporary files in the data directory, which needs room for about three
+times what the new data takes there. A bundle in YAML may have 128 MiB.
+
+With --admin-server the bundle is sent to a running server instead, which must be its own
+record and refuses what would leave a tenant without an administrator; --data is then where
+the operator's secret is.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
+			if client.address != "" {
+				if restore || len(catalogues) > 0 {
+					return usagef("--restore and --catalogue are for a data directory, not for a server")
+				}
+				return importInto(cmd, &client, args[0], justification, output, dryRun)
+			}
+			if justification != "" {
+				return usagef("--justification goes with --admin-server")
+			}
 			loaded, err := loadCatalogues(catalogues)
 			if err != nil {
 				return err
 			}
-			content, err := readBundle(loaded, args[0])
+			in := importing{file: args[0], data: client.data, restore: restore, dryRun: dryRun, catalogues: loaded, stderr: cmd.ErrOrStderr()}
+			result, err := in.run(cmd.Context())
 			if err != nil {
 				return err
-			}
-			result := importResult{Bundle: args[0], Tenants: len(content.Tenants), Assignments: assignments(content)}
-			if !dryRun {
-				store, err := openStore(cmd.Context(), loaded, storeOptions{dir: data, restore: restore, log: warnings(cmd.ErrOrStderr())})
-				if err != nil {
-					return err
-				}
-				defer func() { err = errors.Join(err, store.Close()) }()
-				revision, err := store.Replace(cmd.Context(), content, snapshot.Change{Source: "import", Note: args[0]})
-				if err != nil {
-					return fmt.Errorf("import %s: %w", args[0], err)
-				}
-				result.Revision = &revision
 			}
 			if output == "json" {
 				return printJSON(cmd.OutOrStdout(), result)
@@ -72,7 +80,9 @@ then begin anew, in a new epoch. A damaged directory needs no --restore.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", defaultData, "the data directory")
+	client.serverFlags(cmd, "", onlineUsage)
+	client.secretFlags(cmd)
+	cmd.Flags().StringVar(&justification, "justification", "", "why, for the change audit, with --admin-server")
 	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
 	cmd.Flags().BoolVar(&restore, "restore", false, "do not read what the directory holds, and begin a new epoch")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check the bundle and change nothing")
@@ -80,35 +90,118 @@ then begin anew, in a new epoch. A damaged directory needs no --restore.`,
 	return cmd
 }
 
+// largeBundle is the size in bytes from which on a bundle is not held in memory.
+const largeBundle = 32 << 20
+
+// importing is one run of the import command.
+type importing struct {
+	file, data      string
+	restore, dryRun bool
+	catalogues      *naming.Catalogues
+	stderr          io.Writer
+}
+
+func (in *importing) run(ctx context.Context) (*importResult, error) {
+	large, err := bundle.IsLarge(in.file, largeBundle)
+	if err != nil {
+		return nil, err
+	}
+	if large {
+		return in.large(ctx)
+	}
+	content, err := readBundle(in.catalogues, in.file)
+	if err != nil {
+		return nil, err
+	}
+	result := &importResult{Bundle: in.file, Tenants: len(content.Tenants), Assignments: assignments(content)}
+	if in.dryRun {
+		return result, nil
+	}
+	return result, in.store(ctx, result, func(s *snapshot.Store, change snapshot.Change) (authz.Revision, error) {
+		return s.Replace(ctx, content, change)
+	})
+}
+
+// large imports a bundle that is not held in memory.
+func (in *importing) large(ctx context.Context) (_ *importResult, err error) {
+	shown := newProgress(in.stderr)
+	defer shown.end()
+	file, err := bundle.Open(in.file, bundleOptions(in.catalogues), shown.show)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	result := &importResult{Bundle: in.file, Tenants: file.Tenants()}
+	if in.dryRun {
+		err = file.Check(ctx, os.TempDir())
+	} else {
+		err = in.store(ctx, result, func(s *snapshot.Store, change snapshot.Change) (authz.Revision, error) {
+			return file.Deliver(ctx, s, change)
+		})
+	}
+	result.Assignments = file.Assignments()
+	return result, err
+}
+
+// store opens the data directory and puts in what deliver delivers.
+func (in *importing) store(ctx context.Context, result *importResult, deliver func(*snapshot.Store, snapshot.Change) (authz.Revision, error)) (err error) {
+	store, err := openStore(ctx, in.catalogues, storeOptions{dir: in.data, restore: in.restore, log: warnings(in.stderr)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	recorder, err := newAdmin(in.catalogues, store, nil)
+	if err != nil {
+		return err
+	}
+	revision, err := deliver(store, snapshot.Change{Source: "import", Note: in.file, Record: recorder.Delivered("import")})
+	if err != nil {
+		return fmt.Errorf("import %s: %w", in.file, err)
+	}
+	result.Revision = &revision
+	return nil
+}
+
 func exportCommand() *cobra.Command {
 	var (
-		data, file, output, out string
-		catalogues              []string
+		file, output, out, tenant string
+		catalogues                []string
+		client                    adminClient
 	)
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write what a data directory or a bundle holds as a bundle, in canonical order",
-		Args:  cobra.NoArgs,
+		Long: `Write what a data directory or a bundle holds as a bundle, in canonical order: the same
+data always make the same bytes. More than fits into memory is sorted in temporary files
+beside the file of --out, or else in the directory of temporary files (TMPDIR).
+
+With --admin-server a running server is asked instead; --data is then where the operator's
+secret is.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := bundle.ParseFormat(output)
 			if err != nil {
 				return usagef("-o %s: want yaml or json", output)
 			}
+			if client.address != "" {
+				if file != "" || len(catalogues) > 0 {
+					return usagef("--bundle and --catalogue do not go with --admin-server")
+				}
+				return exportFrom(cmd, &client, tenant, out, format)
+			}
+			if tenant != "" {
+				return usagef("--tenant goes with --admin-server")
+			}
 			loaded, err := loadCatalogues(catalogues)
 			if err != nil {
 				return err
 			}
-			content, err := exported(cmd.Context(), loaded, data, file, warnings(cmd.ErrOrStderr()))
-			if err != nil {
-				return err
-			}
-			if out == "" || out == "-" {
-				return bundle.Write(cmd.OutOrStdout(), content, format)
-			}
-			return writeBundleFile(out, content, format)
+			return exporting{loaded, client.data, file, out, format, warnings(cmd.ErrOrStderr())}.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", defaultData, "the data directory")
+	client.serverFlags(cmd, "", onlineUsage)
+	client.secretFlags(cmd)
+	cmd.Flags().StringVar(&tenant, "tenant", "", "only this tenant, with --admin-server")
 	cmd.Flags().StringVar(&file, "bundle", "", "a bundle to write again, in place of a data directory")
 	cmd.Flags().StringVarP(&output, "output", "o", "yaml", "the format: yaml or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -118,30 +211,55 @@ func exportCommand() *cobra.Command {
 	return cmd
 }
 
-func exported(ctx context.Context, catalogues *naming.Catalogues, dir, file string, log *slog.Logger) (_ *snapshot.Data, err error) {
-	if file != "" {
-		return readBundle(catalogues, file)
-	}
-	store, err := openStore(ctx, catalogues, storeOptions{dir: dir, readOnly: true, log: log})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return store.Export(ctx)
+// exporting is one run of the export command.
+type exporting struct {
+	catalogues      *naming.Catalogues
+	data, file, out string
+	format          bundle.Format
+	log             *slog.Logger
 }
 
-// writeBundleFile writes beside the file and renames, so that whoever follows the file
-// never sees half of it.
-func writeBundleFile(file string, content *snapshot.Data, format bundle.Format) (err error) {
-	temporary, err := os.OpenFile(file+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+func (ex exporting) run(ctx context.Context, stdout io.Writer) (err error) {
+	if ex.file != "" {
+		content, err := readBundle(ex.catalogues, ex.file)
+		if err != nil {
+			return err
+		}
+		return ex.write(stdout, func(w io.Writer) error { return bundle.Write(w, content, ex.format) })
+	}
+	store, err := openStore(ctx, ex.catalogues, storeOptions{dir: ex.data, readOnly: true, log: ex.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return store.ExportEach(ctx, ex.temporary(), func(from *snapshot.Export) error {
+		return ex.write(stdout, func(w io.Writer) error { return bundle.WriteExport(w, from, ex.format) })
+	})
+}
+
+// temporary is where there is room for temporary files: beside the file that is written.
+func (ex exporting) temporary() string {
+	if ex.out == "" || ex.out == "-" {
+		return os.TempDir()
+	}
+	return filepath.Dir(ex.out)
+}
+
+// write writes to standard output or the file. The file is written beside it and renamed,
+// so that whoever follows it never sees half of it.
+func (ex exporting) write(stdout io.Writer, write func(io.Writer) error) (err error) {
+	if ex.out == "" || ex.out == "-" {
+		return write(stdout)
+	}
+	temporary, err := os.OpenFile(ex.out+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
-	err = bundle.Write(temporary, content, format)
+	err = write(temporary)
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
 		return errors.Join(fmt.Errorf("--out: %w", err), os.Remove(temporary.Name()))
 	}
-	if err := os.Rename(temporary.Name(), file); err != nil {
+	if err := os.Rename(temporary.Name(), ex.out); err != nil {
 		return errors.Join(fmt.Errorf("--out: %w", err), os.Remove(temporary.Name()))
 	}
 	return nil

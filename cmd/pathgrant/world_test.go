@@ -183,6 +183,7 @@ func (w *world) launch(program string, env []string, socket string, args ...stri
 	operators := socket + ".ops"
 	all := append([]string{
 		"serve", "--listen", "unix://" + w.path(socket), "--ops-listen", "unix://" + w.path(operators),
+		"--admin-listen", "unix://" + w.path(socket+".adm"),
 		"--jwks", w.path("jwks.json"), "--issuer", pgtest.IssuerURL, "--audience", pgtest.Audience,
 		"--drain-delay", "0s",
 	}, args...)

@@ -25,8 +25,12 @@ type Config struct {
 	// InsecureListen allows plain TCP on addresses that other machines may reach, where
 	// tokens and decisions could be read and changed on the way.
 	InsecureListen bool `yaml:"insecure_listen"`
-	// TLS secures the TCP addresses of Listen.
+	// TLS secures the TCP addresses of Listen, and of AdminListen unless Admin.TLS does.
 	TLS TLS `yaml:"tls"`
+	// AdminListen is the address of administration, gRPC and REST.
+	AdminListen OptionalAddress `yaml:"admin_listen"`
+	// Admin says who may administer, and what.
+	Admin Admin `yaml:"admin"`
 
 	// Data is the directory of the snapshot.
 	Data string `yaml:"data"`
@@ -128,6 +132,8 @@ func Default() Config {
 		Listen:          []server.Address{{Network: "tcp", Address: "127.0.0.1:9191"}},
 		UnixSocketMode:  FileMode(server.DefaultSocketMode),
 		OpsListen:       OptionalAddress{server.Address{Network: "tcp", Address: "127.0.0.1:9192"}},
+		AdminListen:     OptionalAddress{server.Address{Network: "tcp", Address: "127.0.0.1:9193"}},
+		Admin:           Admin{TLS: TLS{MinVersion: TLS13}, SelfEscalation: PolicyDeny, Escalation: PolicyAllow},
 		Data:            "./pathgrant-data",
 		DelegatedScopes: DelegatedScopesOff,
 		CacheBytes:      64 << 20,

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,8 +64,10 @@ func TestDefaults(t *testing.T) {
 			Principal: "x-pathgrant-principal", PrincipalType: "x-pathgrant-principal-type", Tenant: "x-pathgrant-tenant", Permission: "x-pathgrant-permission",
 			Scope: "x-pathgrant-scope", DecisionID: "x-pathgrant-decision-id", Revision: "x-pathgrant-revision",
 		},
-		TLS:        config.TLS{MinVersion: config.TLS13},
-		DrainDelay: 5 * time.Second, DrainTimeout: 30 * time.Second,
+		TLS:         config.TLS{MinVersion: config.TLS13},
+		AdminListen: config.OptionalAddress{Address: tcp("127.0.0.1:9193")},
+		Admin:       config.Admin{TLS: config.TLS{MinVersion: config.TLS13}, SelfEscalation: "deny", Escalation: "allow"},
+		DrainDelay:  5 * time.Second, DrainTimeout: 30 * time.Second,
 		MaxConcurrentStreams: 1024, MaxConnections: 4096,
 		MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute,
 		StreamWorkers: 64,
@@ -222,9 +225,17 @@ func TestEveryFlagHasItsKey(t *testing.T) {
 	}
 	for f := range fields(reflect.TypeFor[config.TLS]()) {
 		keys["tls."+f] = true
+		keys["admin.tls."+f] = true
+	}
+	for f := range fields(reflect.TypeFor[config.Admin]()) {
+		keys["admin."+f] = true
 	}
 	fs.VisitAll(func(f *pflag.Flag) {
-		if key := strings.Replace(strings.ReplaceAll(f.Name, "-", "_"), "tls_", "tls.", 1); !keys[key] && f.Name != "config" {
+		key := strings.Replace(strings.ReplaceAll(f.Name, "-", "_"), "tls_", "tls.", 1)
+		if key != "admin_listen" {
+			key = strings.Replace(key, "admin_", "admin.", 1)
+		}
+		if !keys[key] && f.Name != "config" {
 			t.Errorf("--%s has no key %s in the file", f.Name, key)
 		}
 		if f.Usage == "" {
@@ -413,4 +424,56 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("a Config that was loaded does not validate: %v", err)
 		}
 	})
+}
+
+func TestAdministrationTakesTheIssuersAndNotTheAudiencesOfTheChecks(t *testing.T) {
+	c := load(t, "--config", file(t, `
+identity:
+  delegated_scopes: enforce
+  sources:
+    - header: {tenant: x-tenant, principal: x-user}
+    - jwt: {issuers: [{issuer: "https://login.example", audiences: [api], jwks: /keys.json, any_tenant: true}]}
+admin: {audience: [admin]}
+`))
+	got := c.AdminIdentityConfig()
+	if len(got.Sources) != 1 || got.Sources[0].JWT == nil {
+		t.Fatalf("sources %+v, want the jwt source alone", got.Sources)
+	}
+	if issuer := got.Sources[0].JWT.Issuers[0]; issuer.Issuer != "https://login.example" || !slices.Equal(issuer.Audiences, []string{"admin"}) || issuer.JWKS != "/keys.json" {
+		t.Errorf("the issuer is %+v", issuer)
+	}
+	if got.DelegatedScopes != "enforce" {
+		t.Errorf("delegated_scopes is %q", got.DelegatedScopes)
+	}
+	if checks := c.IdentityConfig().Sources[1].JWT.Issuers[0]; !slices.Equal(checks.Audiences, []string{"api"}) {
+		t.Errorf("the checks' audiences are now %v", checks.Audiences)
+	}
+}
+
+func TestAdministrationIdentifiesNobodyUnlessToldTo(t *testing.T) {
+	c := load(t, "--issuer", "https://login.example", "--audience", "api", "--jwks", "/keys.json")
+	if got := c.AdminIdentityConfig(); len(got.Sources) != 0 {
+		t.Errorf("sources %+v, want none", got.Sources)
+	}
+}
+
+func TestTheSameAudienceForChecksAndAdministrationIsWarnedOf(t *testing.T) {
+	c := load(t, "--issuer", "https://login.example", "--audience", "api", "--jwks", "/keys.json", "--admin-audience", "api", "--admin-self-escalation", "allow")
+	all := strings.Join(c.Warnings(), "\n")
+	for _, want := range []string{"admin.audience api is an audience of the checks too", "admin.self_escalation is allow"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no warning %q in:\n%s", want, all)
+		}
+	}
+}
+
+func TestAdministrationHasCertificatesOfItsOwnOrTheListeners(t *testing.T) {
+	c := load(t, "--tls-cert-file", "a.pem", "--tls-key-file", "a.key")
+	if files, own := c.AdminTLS(); own || files.CertFile != "a.pem" {
+		t.Errorf("%+v, own %t", files, own)
+	}
+	c = load(t, "--tls-cert-file", "a.pem", "--tls-key-file", "a.key", "--admin-tls-cert-file", "b.pem", "--admin-tls-key-file", "b.key")
+	if files, own := c.AdminTLS(); !own || files.CertFile != "b.pem" || files.ClientCAFile != "" || files.MinVersion != config.TLS13 {
+		t.Errorf("%+v, own %t", files, own)
+	}
 }

@@ -23,6 +23,14 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLS.KeyFile, "tls-key-file", c.TLS.KeyFile, "PEM `file` with the certificate's key")
 	fs.StringVar(&c.TLS.ClientCAFile, "tls-client-ca-file", c.TLS.ClientCAFile, "PEM `file` with the roots of clients, which must then present a certificate")
 	text(fs, &c.TLS.MinVersion, "tls-min-version", "lowest `version` of TLS: 1.2 or 1.3")
+	text(fs, &c.AdminListen, "admin-listen", "`address` of administration, gRPC and REST, or off")
+	fs.StringVar(&c.Admin.TLS.CertFile, "admin-tls-cert-file", c.Admin.TLS.CertFile, "PEM `file` with the certificate of --admin-listen (default: as --tls-cert-file)")
+	fs.StringVar(&c.Admin.TLS.KeyFile, "admin-tls-key-file", c.Admin.TLS.KeyFile, "PEM `file` with that certificate's key")
+	fs.StringVar(&c.Admin.TLS.ClientCAFile, "admin-tls-client-ca-file", c.Admin.TLS.ClientCAFile, "PEM `file` with the roots of clients of --admin-listen, which must then present a certificate")
+	fs.StringArrayVar(&c.Admin.Audiences, "admin-audience", c.Admin.Audiences, "`audience` that tokens for administration must be for; their issuers are those of the checks (repeatable)")
+	text(fs, &c.Admin.SelfEscalation, "admin-self-escalation", "whether callers may raise themselves: deny or allow")
+	text(fs, &c.Admin.Escalation, "admin-escalation", "whether callers may give what they do not hold: allow or deny")
+	fs.BoolVar(&c.Admin.AllowRoleAssignmentOnDisabledUsers, "admin-allow-role-assignment-on-disabled-users", c.Admin.AllowRoleAssignmentOnDisabledUsers, "let roles be assigned to disabled principals")
 
 	fs.StringVar(&c.Data, "data", c.Data, "`directory` of the snapshot")
 	fs.StringVar(&c.Bundle, "bundle", c.Bundle, "`file` that assignments come from; without it the data directory is their record")
@@ -63,6 +71,12 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 // key returns the setting that a flag is for.
 func key(flag string) string {
 	key := strings.ReplaceAll(flag, "-", "_")
+	if rest, ok := strings.CutPrefix(key, "admin_"); ok && rest != "listen" {
+		if tls, ok := strings.CutPrefix(rest, "tls_"); ok {
+			return "admin.tls." + tls
+		}
+		return "admin." + rest
+	}
 	if rest, ok := strings.CutPrefix(key, "tls_"); ok {
 		return "tls." + rest
 	}

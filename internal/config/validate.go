@@ -22,11 +22,12 @@ const (
 func (c *Config) Validate() error {
 	v := &validation{config: c}
 	v.listeners()
-	v.tls()
+	v.tls("tls", c.TLS)
 	v.storage()
 	v.identity()
 	v.decisions()
 	v.limits()
+	v.admin()
 	return errors.Join(v.errs...)
 }
 
@@ -100,19 +101,18 @@ func (v *validation) listeners() {
 // anyPort tells whether the system chooses the port, so that two such addresses differ.
 func anyPort(a server.Address) bool { return a.Network == "tcp" && strings.HasSuffix(a.Address, ":0") }
 
-func (v *validation) tls() {
-	t := v.config.TLS
+func (v *validation) tls(key string, t TLS) {
 	if !t.Enabled() {
 		return
 	}
 	if t.CertFile == "" {
-		v.problem("tls.cert_file", "required with tls.key_file and tls.client_ca_file")
+		v.problem(key+".cert_file", "required with %s.key_file and %s.client_ca_file", key, key)
 	}
 	if t.KeyFile == "" {
-		v.problem("tls.key_file", "required with tls.cert_file and tls.client_ca_file")
+		v.problem(key+".key_file", "required with %s.cert_file and %s.client_ca_file", key, key)
 	}
 	if t.MinVersion != TLS12 && t.MinVersion != TLS13 {
-		v.problem("tls.min_version", "want 1.2 or 1.3")
+		v.problem(key+".min_version", "want 1.2 or 1.3")
 	}
 }
 
@@ -291,5 +291,5 @@ func (c *Config) Warnings() []string {
 			all = append(all, fmt.Sprintf("%s asks clients for no certificate (tls.client_ca_file): anyone who reaches it can ask what others may do", a))
 		}
 	}
-	return all
+	return append(all, c.adminWarnings()...)
 }

@@ -259,6 +259,24 @@ func (d *DenialDetail) UnmarshalText(text []byte) error {
 	return choose(d, text, DenialDetailNone, DenialDetailPermission, DenialDetailScope)
 }
 
+// Policy says whether something is refused.
+type Policy string
+
+// The policies.
+const (
+	PolicyDeny  Policy = "deny"
+	PolicyAllow Policy = "allow"
+)
+
+// String returns the word.
+func (p Policy) String() string { return string(p) }
+
+// MarshalText returns the word.
+func (p Policy) MarshalText() ([]byte, error) { return []byte(p), nil }
+
+// UnmarshalText reads one of the words.
+func (p *Policy) UnmarshalText(text []byte) error { return choose(p, text, PolicyDeny, PolicyAllow) }
+
 // DelegatedScopes says whether a user token's scp is a second gate.
 type DelegatedScopes string
 

@@ -10,7 +10,8 @@ import (
 type PathgrantOptions struct {
 	// Bin is the built command.
 	Bin string
-	// Args follow "serve"; --listen and --ops-listen are added.
+	// Args follow "serve"; --listen and --ops-listen are added, and nobody administers
+	// unless they say so.
 	Args []string
 	// Listen is where it takes checks, such as unix:///run/pathgrant/authz.sock.
 	Listen string
@@ -32,7 +33,7 @@ func StartPathgrant(ctx context.Context, o PathgrantOptions) (*Pathgrant, error)
 		return nil, err
 	}
 	p := &Pathgrant{Ops: ops}
-	p.process, err = startProcess(o.Bin, append([]string{"serve", "--listen", o.Listen, "--ops-listen", ops}, o.Args...), nil)
+	p.process, err = startProcess(o.Bin, append([]string{"serve", "--listen", o.Listen, "--ops-listen", ops, "--admin-listen", "off"}, o.Args...), nil)
 	if err != nil {
 		return nil, err
 	}

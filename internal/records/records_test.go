@@ -15,7 +15,7 @@ var (
 	testName  = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
 	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
 	testFile  = regexp.MustCompile("`(testdata/[a-z/_-]+\\.txtar)`")
-	directory = regexp.MustCompile("`((?:pkg|internal|cmd|deploy|tools)/[a-z]+)`")
+	directory = regexp.MustCompile("`((?:pkg|internal|cmd|deploy|tools)/[a-z0-9]+)`")
 	headings  = []string{"\n**Context.** ", "\n**Decision.** ", "\n**Consequences.** ", "\n**Shown by** "}
 )
 

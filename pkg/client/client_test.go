@@ -251,8 +251,16 @@ func TestARevisionThatDoesNotComeIsStale(t *testing.T) {
 	c, p := dialProduct(t, client.WithTimeout(300*time.Millisecond))
 	next := p.store.Current().Revision()
 	next.Number++
-	got, err := c.Check(t.Context(), get(user("ada"), "/shop/orders"), client.AtLeast(next))
-	if err != nil || got.Reason != authz.Stale || got.Allowed() {
+	var got client.Decision
+	err := status.Error(codes.DeadlineExceeded, "not asked yet")
+	// The answer leaves shortly before the deadline: on a busy machine it may come too late.
+	for try := 0; try < 20 && status.Code(err) == codes.DeadlineExceeded; try++ {
+		got, err = c.Check(t.Context(), get(user("ada"), "/shop/orders"), client.AtLeast(next))
+		if got.Allowed() {
+			t.Fatalf("Check returned %v", got)
+		}
+	}
+	if err != nil || got.Reason != authz.Stale {
 		t.Errorf("Check returned %v and the error %v, want STALE", got, err)
 	}
 }

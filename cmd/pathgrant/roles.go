@@ -1,0 +1,357 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	pathgrantv1 "github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1"
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+// shownRole is a role definition as it is printed, in the names of the Power Platform API.
+type shownRole struct {
+	RoleDefinitionID      string   `json:"roleDefinitionId"`
+	RoleDefinitionName    string   `json:"roleDefinitionName"`
+	Description           string   `json:"description"`
+	BuiltIn               bool     `json:"builtIn"`
+	Permissions           []string `json:"permissions"`
+	PermissionsExceptions []string `json:"permissionsExceptions"`
+	AssignableScopes      []string `json:"assignableScopes"`
+	RestrictedScopes      []string `json:"restrictedScopes"`
+	Etag                  string   `json:"etag,omitempty"`
+}
+
+func roleShown(def *pathgrantv1.RoleDefinition) shownRole {
+	list := func(items []string) []string { return append([]string{}, items...) }
+	return shownRole{
+		RoleDefinitionID: def.GetId(), RoleDefinitionName: def.GetName(), Description: def.GetDescription(), BuiltIn: def.GetBuiltIn(),
+		Permissions: list(def.GetPermissions()), PermissionsExceptions: list(def.GetPermissionsExceptions()),
+		AssignableScopes: list(def.GetAssignableScopes()), RestrictedScopes: list(def.GetRestrictedScopes()), Etag: def.GetEtag(),
+	}
+}
+
+func (r shownRole) print(w io.Writer) {
+	kind := "custom (an extension of Pathgrant)"
+	if r.BuiltIn {
+		kind = "built-in"
+	}
+	for _, line := range []struct {
+		label  string
+		values []string
+	}{
+		{"id", []string{r.RoleDefinitionID}}, {"name", []string{r.RoleDefinitionName}}, {"description", []string{r.Description}}, {"kind", []string{kind}},
+		{"permission", r.Permissions}, {"except", r.PermissionsExceptions}, {"assignable", r.AssignableScopes}, {"restricted", r.RestrictedScopes},
+		{"etag", []string{r.Etag}},
+	} {
+		for _, value := range line.values {
+			if value != "" {
+				fmt.Fprintf(w, "%-12s %s\n", line.label, value)
+			}
+		}
+	}
+}
+
+// changedRole is what a change of a role prints.
+type changedRole struct {
+	RoleDefinition shownRole      `json:"roleDefinition"`
+	Revision       authz.Revision `json:"revision"`
+}
+
+func (c changedRole) print(w io.Writer, output, done string) error {
+	if output == "json" {
+		return printJSON(w, c)
+	}
+	fmt.Fprintf(w, "%s %s: %q, revision %d.%d\n", done, c.RoleDefinition.RoleDefinitionID, c.RoleDefinition.RoleDefinitionName, c.Revision.Epoch, c.Revision.Number)
+	return nil
+}
+
+func rolesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "roles",
+		Short: "List roles of a running server; make, edit, copy and delete custom ones",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(rolesListCommand(), rolesShowCommand(), rolesCreateCommand(), rolesUpdateCommand(), rolesCopyCommand(), rolesDeleteCommand())
+	return cmd
+}
+
+func rolesListCommand() *cobra.Command {
+	var (
+		client         adminClient
+		tenant, output string
+	)
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List built-in and custom roles",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				found, err := call(ctx, &client, pathgrantv1.NewRoleDefinitionServiceClient(conn).ListRoleDefinitions,
+					&pathgrantv1.ListRoleDefinitionsRequest{Tenant: tenant})
+				if err != nil {
+					return err
+				}
+				listing := struct {
+					RoleDefinitions []shownRole    `json:"roleDefinitions"`
+					Revision        authz.Revision `json:"revision"`
+				}{[]shownRole{}, revisionShown(found.GetRevision())}
+				var rows []string
+				for _, def := range found.GetRoleDefinitions() {
+					listing.RoleDefinitions = append(listing.RoleDefinitions, roleShown(def))
+					kind := "custom"
+					if def.GetBuiltIn() {
+						kind = "built-in"
+					}
+					rows = append(rows, strings.Join([]string{def.GetId(), kind, def.GetName()}, "\t"))
+				}
+				if output == "json" {
+					return printJSON(cmd.OutOrStdout(), listing)
+				}
+				return printTable(cmd.OutOrStdout(), "ID\tKIND\tNAME", rows)
+			})
+		},
+	}
+	client.readerFlags(cmd)
+	cmd.Flags().StringVar(&tenant, "tenant", "", "the tenant (default the caller's own)")
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+// findRole asks for one role.
+func findRole(ctx context.Context, client *adminClient, conn *grpc.ClientConn, tenant, idOrName string) (*pathgrantv1.RoleDefinition, error) {
+	found, err := call(ctx, client, pathgrantv1.NewRoleDefinitionServiceClient(conn).GetRoleDefinition,
+		&pathgrantv1.GetRoleDefinitionRequest{Tenant: tenant, IdOrName: idOrName})
+	return found.GetRoleDefinition(), err
+}
+
+func rolesShowCommand() *cobra.Command {
+	var (
+		client         adminClient
+		tenant, output string
+	)
+	cmd := &cobra.Command{
+		Use:   "show ROLE",
+		Short: "Show a role, by its id or name",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				def, err := findRole(ctx, &client, conn, tenant, args[0])
+				if err != nil {
+					return err
+				}
+				if output == "json" {
+					return printJSON(cmd.OutOrStdout(), roleShown(def))
+				}
+				roleShown(def).print(cmd.OutOrStdout())
+				return nil
+			})
+		},
+	}
+	client.readerFlags(cmd)
+	cmd.Flags().StringVar(&tenant, "tenant", "", "the tenant (default the caller's own)")
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+// roleFlags describe a role.
+type roleFlags struct {
+	name, description                           string
+	permissions, except, assignable, restricted []string
+}
+
+func (f *roleFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.name, "name", "", "what people call it")
+	cmd.Flags().StringVar(&f.description, "description", "", "what it is for")
+	cmd.Flags().StringArrayVar(&f.permissions, "permission", nil, "a `pattern` of what it grants, such as PowerAutomate.Flows.* (repeatable)")
+	cmd.Flags().StringArrayVar(&f.except, "except", nil, "a `pattern` of what it leaves out (repeatable)")
+	cmd.Flags().StringArrayVar(&f.assignable, "assignable-scope", []string{"/tenants/{0}"}, "a `template` of where it may be assigned, there and below (repeatable)")
+	cmd.Flags().StringArrayVar(&f.restricted, "restricted-scope", nil, "a `template` of where it may not (repeatable)")
+}
+
+// into writes what was given into a role.
+func (f *roleFlags) into(cmd *cobra.Command, def *pathgrantv1.RoleDefinition, all bool) {
+	given := func(name string) bool { return all || cmd.Flags().Changed(name) }
+	if given("name") {
+		def.Name = f.name
+	}
+	if given("description") {
+		def.Description = f.description
+	}
+	if given("permission") {
+		def.Permissions = f.permissions
+	}
+	if given("except") {
+		def.PermissionsExceptions = f.except
+	}
+	if given("assignable-scope") {
+		def.AssignableScopes = f.assignable
+	}
+	if given("restricted-scope") {
+		def.RestrictedScopes = f.restricted
+	}
+}
+
+func rolesCreateCommand() *cobra.Command {
+	var (
+		client adminClient
+		change changeFlags
+		role   roleFlags
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:     "create",
+		Short:   "Make a custom role (an extension of Pathgrant)",
+		Example: `  pathgrant roles create --name "Flow Operator" --permission "PowerAutomate.Flows.*" --except PowerAutomate.Flows.Delete`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			if role.name == "" || len(role.permissions) == 0 {
+				return usagef("--name and --permission are needed")
+			}
+			def := &pathgrantv1.RoleDefinition{}
+			role.into(cmd, def, true)
+			return createRole(cmd, &client, &pathgrantv1.CreateRoleDefinitionRequest{Context: change.context(), RoleDefinition: def}, output)
+		},
+	}
+	client.flags(cmd)
+	change.flags(cmd)
+	role.flags(cmd)
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func createRole(cmd *cobra.Command, client *adminClient, request *pathgrantv1.CreateRoleDefinitionRequest, output string) error {
+	return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+		made, err := call(ctx, client, pathgrantv1.NewRoleDefinitionServiceClient(conn).CreateRoleDefinition, request)
+		if err != nil {
+			return err
+		}
+		return changedRole{roleShown(made.GetRoleDefinition()), revisionShown(made.GetRevision())}.print(cmd.OutOrStdout(), output, "created")
+	})
+}
+
+func rolesCopyCommand() *cobra.Command {
+	var (
+		client                    adminClient
+		change                    changeFlags
+		name, description, output string
+	)
+	cmd := &cobra.Command{
+		Use:   "copy ROLE --name NAME",
+		Short: "Make a custom role with what another one grants, and without who holds it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			if name == "" {
+				return usagef("--name is needed")
+			}
+			return createRole(cmd, &client, &pathgrantv1.CreateRoleDefinitionRequest{
+				Context: change.context(), CopyOf: args[0], RoleDefinition: &pathgrantv1.RoleDefinition{Name: name, Description: description},
+			}, output)
+		},
+	}
+	client.flags(cmd)
+	change.flags(cmd)
+	cmd.Flags().StringVar(&name, "name", "", "what people call the copy")
+	cmd.Flags().StringVar(&description, "description", "", "what it is for")
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func rolesUpdateCommand() *cobra.Command {
+	var (
+		client          adminClient
+		change          changeFlags
+		role            roleFlags
+		ifMatch, output string
+	)
+	cmd := &cobra.Command{
+		Use:   "update ROLE",
+		Short: "Edit a custom role: what is given replaces what it had",
+		Long: `Edit a custom role, found by its id or name: what is given replaces what it had, the rest
+stays. What its holders may do changes with it, in one revision. If somebody else edits
+the role meanwhile, the edit is refused.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				def, err := findRole(ctx, &client, conn, change.tenant, args[0])
+				if err != nil {
+					return err
+				}
+				if ifMatch == "" {
+					ifMatch = def.GetEtag()
+				}
+				role.into(cmd, def, false)
+				made, err := call(ctx, &client, pathgrantv1.NewRoleDefinitionServiceClient(conn).UpdateRoleDefinition,
+					&pathgrantv1.UpdateRoleDefinitionRequest{Context: change.context(), RoleDefinition: def, IfMatch: ifMatch})
+				if err != nil {
+					return err
+				}
+				return changedRole{roleShown(made.GetRoleDefinition()), revisionShown(made.GetRevision())}.print(cmd.OutOrStdout(), output, "updated")
+			})
+		},
+	}
+	client.flags(cmd)
+	change.flags(cmd)
+	role.flags(cmd)
+	cmd.Flags().StringVar(&ifMatch, "if-match", "", "edit only this state of it, by its etag (default the one that the command reads)")
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func rolesDeleteCommand() *cobra.Command {
+	var (
+		client          adminClient
+		change          changeFlags
+		ifMatch, output string
+	)
+	cmd := &cobra.Command{
+		Use:   "delete ROLE",
+		Short: "Delete a custom role that nobody holds",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				def, err := findRole(ctx, &client, conn, change.tenant, args[0])
+				if err != nil {
+					return err
+				}
+				if ifMatch == "" {
+					ifMatch = def.GetEtag()
+				}
+				made, err := call(ctx, &client, pathgrantv1.NewRoleDefinitionServiceClient(conn).DeleteRoleDefinition,
+					&pathgrantv1.DeleteRoleDefinitionRequest{Context: change.context(), Id: def.GetId(), IfMatch: ifMatch})
+				if err != nil {
+					return err
+				}
+				return changedRole{roleShown(def), revisionShown(made.GetRevision())}.print(cmd.OutOrStdout(), output, "deleted")
+			})
+		},
+	}
+	client.flags(cmd)
+	change.flags(cmd)
+	cmd.Flags().StringVar(&ifMatch, "if-match", "", "delete only this state of it, by its etag (default the one that the command reads)")
+	outputFlag(cmd, &output)
+	return cmd
+}
