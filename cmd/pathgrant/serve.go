@@ -59,9 +59,9 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 	for _, warning := range cfg.Warnings() {
 		log.WarnContext(ctx, "setting that deserves a second look", "warning", warning)
 	}
-	limit := int64(cfg.MemoryLimit)
-	if limit >= 0 {
-		if _, _, err := ops.LimitMemory(limit); err != nil {
+	mostMemory := int64(0)
+	if limit := int64(cfg.MemoryLimit); limit >= 0 {
+		if mostMemory, _, err = ops.LimitMemory(limit); err != nil {
 			return fmt.Errorf("memory_limit: %w", err)
 		}
 	}
@@ -86,7 +86,7 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	p := &parts{cfg: cfg, log: log, catalogues: catalogues, store: store, started: time.Now()}
+	p := &parts{cfg: cfg, log: log, catalogues: catalogues, store: store, started: time.Now(), mostMemory: mostMemory}
 	if err := p.build(stderr); err != nil {
 		return err
 	}
@@ -121,6 +121,7 @@ type parts struct {
 	catalogues *naming.Catalogues
 	store      *snapshot.Store
 	started    time.Time
+	mostMemory int64 // the Go runtime's limit at the start; 0: none
 
 	source       changes
 	verifier     *identity.Verifier
@@ -242,6 +243,9 @@ func (p *parts) run(ctx context.Context, listeners, operator []net.Listener) err
 	group.Go(func() error { return p.source.Run(groupCtx) })
 	group.Go(func() error { return p.verifier.Run(groupCtx) })
 	group.Go(func() error { return p.decisions.Run(groupCtx) })
+	if p.cfg.MemoryLimit == 0 {
+		group.Go(func() error { return ops.FollowMemory(groupCtx, int64(p.cfg.CacheBytes), p.mostMemory) })
+	}
 	group.Go(func() error {
 		return p.grpc.FollowReadiness(groupCtx, readinessInterval, func() server.Readiness {
 			ready, _ := readiness(p.store.Stats(), p.source.State())

@@ -279,3 +279,27 @@ func TestAPlainServiceAnswersLikeGRPC(t *testing.T) {
 		}
 	}
 }
+
+// A client of grpc-go with its default settings sends a PING for nearly every answer, to
+// measure the line. That is no flood, whoever answers.
+func TestAClientThatMeasuresTheLineIsLeftAlone(t *testing.T) {
+	r := serveAtOnce(t, server.Options{}, new(atOnce), server.Address{Network: "tcp", Address: "127.0.0.1:0"})
+	r.SetReadiness(server.Ready)
+	conn := r.dial(t, 0, nil)
+	checks, health := authv3.NewAuthorizationClient(conn), grpc_health_v1.NewHealthClient(conn)
+	for name, call := range map[string]func() error{
+		"at once": func() error { _, err := checks.Check(t.Context(), ofLength(t, 50)); return err },
+		"later":   func() error { _, err := checks.Check(t.Context(), ofLength(t, 51)); return err },
+		"plain":   func() error { _, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); return err },
+		"by grpc-go": func() error {
+			_, err := checks.Check(t.Context(), ofLength(t, 50), grpc.UseCompressor(gzip.Name))
+			return err
+		},
+	} {
+		for i := range 3000 {
+			if err := call(); err != nil {
+				t.Fatalf("%s, call %d: %v", name, i, err)
+			}
+		}
+	}
+}

@@ -86,7 +86,7 @@ const (
 	// hundred groups it takes as long as a thousand hits.
 	shadowEvery = 8192
 	viewCost    = 320 // of a view that holds nothing, with its place in the cache
-	grantCost   = int64(unsafe.Sizeof(authz.Grant{})) + 96
+	grantCost   = int64(unsafe.Sizeof(authz.Grant{})) + 144 // with its share of the indexes, by heap profiles
 )
 
 func newViewCache(ceiling int64) (*viewCache, error) {
