@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"net/url"
 	"slices"
 	"time"
 
@@ -253,7 +254,7 @@ func (t *txn) mayCount(p authz.Principal) func(authz.Principal) bool {
 	}
 }
 
-func assignmentTarget(id string) string { return "roleAssignments/" + id }
+func assignmentTarget(id string) string { return "roleAssignments/" + url.PathEscape(id) }
 
 func (t *txn) putAssignment(as *snapshot.RoleAssignment) error {
 	if err := t.change(assignmentTarget(as.ID), as.Scope, nil, assignmentItemOf(as)); err != nil {

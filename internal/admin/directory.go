@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -49,8 +50,9 @@ func (a *Admin) owners(field string, owners []authz.Principal) ([]authz.Principa
 	return slices.Compact(all), nil
 }
 
-// groupScopes are the scopes at which a group, or any group that it is in, is assigned
-// something that has not expired; the tenant where there is none.
+// groupScopes are the scopes at which a group, any group that it is in, or anything that
+// they own is assigned something that has not expired; the tenant where there is none. They
+// come with what the group holds itself.
 func (t *txn) groupScopes(id string) ([]authz.Scope, []authz.Grant, error) {
 	s, err := newState(t.a, t.e, t.tenant)
 	if err != nil {
@@ -60,9 +62,14 @@ func (t *txn) groupScopes(id string) ([]authz.Scope, []authz.Grant, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	grants = slices.DeleteFunc(grants, func(g authz.Grant) bool { return !live(&g, t.now) })
+	ended := func(g authz.Grant) bool { return !live(&g, t.now) }
+	grants = slices.DeleteFunc(grants, ended)
+	behind, err := t.behind(s, groupOf(id))
+	if err != nil {
+		return nil, nil, err
+	}
 	var scopes []authz.Scope
-	for _, g := range grants {
+	for _, g := range slices.DeleteFunc(behind, ended) {
 		if !slices.Contains(scopes, g.Scope) {
 			scopes = append(scopes, g.Scope)
 		}
@@ -73,8 +80,9 @@ func (t *txn) groupScopes(id string) ([]authz.Scope, []authz.Grant, error) {
 	return scopes, grants, nil
 }
 
-// needGroup checks that the caller has the permission that a change of a group needs: at every scope at which the group, or
-// any group that it is in, is assigned anything. It returns what the group holds.
+// needGroup checks that the caller has the permission that a change of a group needs: at
+// every scope at which the group, any group that it is in, or anything that they own is
+// assigned anything. It returns what the group holds.
 func (t *txn) needGroup(permission authz.PermissionID, id string) (*asker, []authz.Grant, error) {
 	k, err := t.asker()
 	if err != nil {
@@ -96,8 +104,8 @@ func (t *txn) needGroup(permission authz.PermissionID, id string) (*asker, []aut
 }
 
 // PutGroup makes a group, or changes its name and its owners; its members stay. It needs
-// Authorization.RoleAssignments.Write at every scope at which the group, or a group that it
-// is in, is assigned anything; else at the tenant.
+// Authorization.RoleAssignments.Write at every scope at which the group, a group that it is
+// in, or anything that they own is assigned anything; else at the tenant.
 func (a *Admin) PutGroup(ctx context.Context, c Caller, q PutGroupRequest) (GroupResult, error) {
 	return mutate(ctx, a, c, "PutGroup", tokens, q, &q.Context, func(t *txn) (GroupResult, error) {
 		id, err := a.objectID("Group.ID", q.Group.ID)
@@ -145,7 +153,7 @@ func (a *Admin) PutGroup(ctx context.Context, c Caller, q PutGroupRequest) (Grou
 			if exists {
 				before = groupItem{id, old.DisplayName, itemsOf(shown.Owners)}
 			}
-			if err := t.change("groups/"+id, "", before, after); err != nil {
+			if err := t.change(groupTarget(id), "", before, after); err != nil {
 				return err
 			}
 			return t.e.PutGroup(t.tenant, next)
@@ -227,7 +235,7 @@ func (a *Admin) DeleteGroup(ctx context.Context, c Caller, q DeleteGroupRequest)
 			return giftsOf(s, false, grants, t.now), nil
 		}}
 		err = t.apply(k, about, func() error {
-			if err := t.change("groups/"+id, "", groupItem{id, old.DisplayName, itemsOf(shown.Owners)}, nil); err != nil {
+			if err := t.change(groupTarget(id), "", groupItem{id, old.DisplayName, itemsOf(shown.Owners)}, nil); err != nil {
 				return err
 			}
 			for _, member := range old.Members {
@@ -241,8 +249,16 @@ func (a *Admin) DeleteGroup(ctx context.Context, c Caller, q DeleteGroupRequest)
 	})
 }
 
+// groupTarget names a group. Identifiers of the directory may hold anything: escaped, as
+// segments of a path are, no name of one thing is that of another.
+func groupTarget(id string) string { return "groups/" + url.PathEscape(id) }
+
 func memberTarget(group string, p authz.Principal) string {
-	return "groups/" + group + "/members/" + p.Type.String() + "/" + p.ID
+	return groupTarget(group) + "/members/" + p.Type.String() + "/" + url.PathEscape(p.ID)
+}
+
+func principalTarget(p authz.Principal) string {
+	return "principals/" + p.Type.String() + "/" + url.PathEscape(p.ID)
 }
 
 // members checks the group and the members that a request names.
@@ -543,7 +559,7 @@ func (t *txn) putPrincipal(p authz.Principal, old Principal, next *Principal, ex
 	if next != nil {
 		after = next.item()
 	}
-	if err := t.change("principals/"+p.Type.String()+"/"+p.ID, rootOf(t.tenant), before, after); err != nil {
+	if err := t.change(principalTarget(p), rootOf(t.tenant), before, after); err != nil {
 		return err
 	}
 	if next == nil {

@@ -481,9 +481,15 @@ func giftsOf(s *state, allow bool, grants []authz.Grant, now int64) []gift {
 	return all
 }
 
-// giftsBehind are what somebody comes to hold who comes to act as a principal: what that
-// holds, and what is held by all that it owns, as far as ownership goes.
+// giftsBehind are what somebody comes to hold who comes to act as a principal.
 func (t *txn) giftsBehind(s *state, start authz.Principal) ([]gift, error) {
+	grants, err := t.behind(s, start)
+	return giftsOf(s, true, grants, t.now), err
+}
+
+// behind is what whoever acts as a principal is assigned: what that holds, and what is held
+// by all that it owns, as far as ownership goes.
+func (t *txn) behind(s *state, start authz.Principal) ([]authz.Grant, error) {
 	seen := map[authz.Principal]bool{}
 	var grants []authz.Grant
 	for queue := []authz.Principal{start.Key()}; len(queue) > 0; queue = queue[1:] {
@@ -507,7 +513,7 @@ func (t *txn) giftsBehind(s *state, start authz.Principal) ([]gift, error) {
 		}
 		queue = append(append(queue, parents...), owned...)
 	}
-	return giftsOf(s, true, grants, t.now), nil
+	return grants, nil
 }
 
 // giftsOfMove are what a scope comes to inherit: what is allowed at scopes that are newly

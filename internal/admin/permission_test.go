@@ -425,3 +425,21 @@ func TestToForgetWhoIsDisabledNeedsWriteToo(t *testing.T) {
 	want(t, "who may assign alone", forget("wanda"), admin.ErrForbidden)
 	want(t, "who may do both", forget("second"), nil)
 }
+
+// Who is in a group, or owns it, owns what it owns: that is what a change of it gives.
+func TestAGroupNeedsWriteWhereverWhatItOwnsIsAssigned(t *testing.T) {
+	w := newWorld(t, strings.Replace(company, "    groups:\n",
+		"      - {principalType: ApplicationUser, principalObjectId: butler, owners: [{principalType: Group, principalObjectId: team}]}\n    groups:\n", 1)+`
+      - {principalType: Group, principalObjectId: team, roleDefinitionName: Power Platform Reader, scope: /tenants/t1/environments/e1}
+      - {principalType: ApplicationUser, principalObjectId: butler, roleDefinitionName: Power Platform Reader, scope: /tenants/t1/environments/e2}
+`)
+	for _, c := range []struct {
+		who  string
+		want error
+	}{{"ena", admin.ErrForbidden}, {"gia", nil}} {
+		_, err := w.AddMembers(ctx(), w.as(c.who), admin.MembersRequest{Group: "team", Members: []authz.Principal{user("new")}})
+		want(t, "a member, by "+c.who, err, c.want)
+		_, err = w.PutGroup(ctx(), w.as(c.who), admin.PutGroupRequest{Group: admin.Group{ID: "team", Owners: []authz.Principal{user("new")}}, Etag: admin.AnyEtag})
+		want(t, "an owner, by "+c.who, err, c.want)
+	}
+}

@@ -280,10 +280,10 @@ func hashThings(d *snapshot.Data) (map[shortHash]shortHash, error) {
 			add(t.ID, unitTarget(&u), unitItem{u.ID, u.Environment, u.Parent})
 		}
 		for _, p := range t.Principals {
-			add(t.ID, "principals/"+p.Principal.String(), principalRecordItem{itemOf(p.Principal), p.Disabled, p.DisplayName, p.Mail, nil})
+			add(t.ID, principalTarget(p.Principal), principalRecordItem{itemOf(p.Principal), p.Disabled, p.DisplayName, p.Mail, nil})
 		}
 		for _, g := range t.Groups {
-			add(t.ID, "groups/"+g.ID, groupItem{g.ID, g.DisplayName, nil})
+			add(t.ID, groupTarget(g.ID), groupItem{g.ID, g.DisplayName, nil})
 			for _, m := range g.Members {
 				add(t.ID, memberTarget(g.ID, m), true)
 			}

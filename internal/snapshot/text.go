@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -85,13 +86,16 @@ var hexPairs = func() (pairs [256][2]byte) {
 
 // unpackGUID appends the text of 16 bytes.
 func unpackGUID(b []byte, packed string) []byte {
+	from := len(b)
+	b = slices.Grow(b, guidLength)[:from+guidLength]
+	text := (*[guidLength]byte)(b[from:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
 	_ = packed[guidBytes-1]
-	text := [guidLength]byte{8: '-', 13: '-', 18: '-', 23: '-'}
 	for i, at := range [guidBytes]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
 		pair := &hexPairs[packed[i]]
 		text[at], text[at+1] = pair[0], pair[1]
 	}
-	return append(b, text[:]...)
+	return b
 }
 
 // The words in scopes that are stored in a byte, by that byte. What is listed here is part

@@ -85,7 +85,7 @@ const (
 	// shadowEvery is how many hits one comparison is spread over: of a caller in two
 	// hundred groups it takes as long as a thousand hits.
 	shadowEvery = 8192
-	viewCost    = 320 // of a view that holds nothing, with its place in the cache
+	viewCost    = 320                                       // of a view that holds nothing, with its place in the cache
 	grantCost   = int64(unsafe.Sizeof(authz.Grant{})) + 144 // with its share of the indexes, by heap profiles
 )
 
