@@ -1,6 +1,9 @@
 // Package roles holds the role definitions that come with the product: the four that
-// Microsoft publishes for the Power Platform API and the further 28 that the API lists,
-// with their identifiers, permissions, exceptions and scopes.
+// Microsoft publishes for the Power Platform API and the further 28 that the API lists
+// ([Shipped]), and the roles of tenant administration, of environments and of Dataverse
+// ([Predefined]), with their identifiers, permissions, privileges, scopes and terms; and the
+// tables that every environment with a database has ([StandardTables]). SOURCES.md says
+// which test covers which published role and table.
 //
 // They are immutable: whatever is asked for is a copy. What does not parse or is listed
 // twice stops the program at its start, so a role that is missing cannot go unseen.
@@ -63,6 +66,14 @@ type definition struct {
 	RestrictedScopes      []string `json:"restrictedScopes"`
 }
 
+func (d definition) roleDefinition() authz.RoleDefinition {
+	return authz.RoleDefinition{
+		ID: d.ID, Name: d.Name, Description: d.Description,
+		Permissions: d.Permissions, PermissionsExceptions: d.PermissionsExceptions,
+		AssignableScopes: d.AssignableScopes, RestrictedScopes: d.RestrictedScopes,
+	}
+}
+
 func mustParse(document []byte) []authz.RoleDefinition {
 	var parsed []definition
 	decoder := json.NewDecoder(bytes.NewReader(document))
@@ -72,7 +83,7 @@ func mustParse(document []byte) []authz.RoleDefinition {
 	}
 	defs := make([]authz.RoleDefinition, 0, len(parsed))
 	for _, d := range parsed {
-		def := authz.RoleDefinition(d)
+		def := d.roleDefinition()
 		for _, idOrName := range []string{def.ID, def.Name} {
 			if other, twice := Find(defs, idOrName); twice {
 				panic(fmt.Sprintf("shipped roles: %q is listed twice (%s)", idOrName, other.ID))
@@ -88,5 +99,13 @@ func clone(def authz.RoleDefinition) authz.RoleDefinition {
 	def.PermissionsExceptions = slices.Clone(def.PermissionsExceptions)
 	def.AssignableScopes = slices.Clone(def.AssignableScopes)
 	def.RestrictedScopes = slices.Clone(def.RestrictedScopes)
+	def.Aliases = slices.Clone(def.Aliases)
+	def.Privileges = slices.Clone(def.Privileges)
+	if def.Terms != nil {
+		terms := *def.Terms
+		terms.HeldBy = slices.Clone(terms.HeldBy)
+		terms.AssignableRoles = slices.Clone(terms.AssignableRoles)
+		def.Terms = &terms
+	}
 	return def
 }

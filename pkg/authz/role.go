@@ -28,6 +28,23 @@ type RoleDefinition struct {
 	AssignableScopes []string
 	// RestrictedScopes are templates at or below which the role may not be assigned.
 	RestrictedScopes []string
+	// Category is the kind of predefined role, such as Dataverse; empty for the roles of the
+	// Power Platform API and for custom ones.
+	Category string
+	// Aliases are names that the role had, or is called by, compared like names.
+	Aliases []string
+	// Privileges are what the role gives in a database, lines that [ParsePrivilegePattern]
+	// reads. A role that has any is a security role.
+	Privileges []string
+	// TeamOnly says that members of a team that holds the role do not have its User reach
+	// as their own: it reaches what that team owns, and nothing else.
+	TeamOnly bool
+	// EverySecuredColumn lets holders at every secured column, as the System Administrator.
+	EverySecuredColumn bool
+	// BusinessUnit is the one that a custom security role belongs to.
+	BusinessUnit string
+	// Terms say who may hold the role; see [RoleDefinition.CheckAssignment] where it is nil.
+	Terms *RoleTerms
 }
 
 // A Role is a [RoleDefinition] compiled for one [Vocabulary]. It is immutable and safe

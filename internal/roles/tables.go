@@ -1,0 +1,87 @@
+package roles
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
+)
+
+//go:embed tables.json
+var tablesDocument []byte
+
+// standardTables is read only; what leaves the package is cloned.
+var standardTables = mustParseTables(tablesDocument)
+
+// StandardTables returns the tables that every environment with a database has. The caller
+// may keep and change what it gets.
+func StandardTables() []authz.Table {
+	all := slices.Clone(standardTables)
+	for i := range all {
+		all[i].SecuredColumns = slices.Clone(all[i].SecuredColumns)
+	}
+	return all
+}
+
+// WithStandardTables returns the standard tables followed by those declared. A declaration
+// by the name of a standard table adds to it: classes, secured columns, another entity set.
+// It may repeat the ownership, and not change it, nor make the table a custom one. It reports
+// every problem at once.
+func WithStandardTables(declared []authz.Table) ([]authz.Table, error) {
+	all := StandardTables()
+	var errs []error
+	for _, d := range declared {
+		at := slices.IndexFunc(all[:len(standardTables)], func(t authz.Table) bool { return strings.EqualFold(t.Name, d.Name) })
+		if at < 0 {
+			all = append(all, d)
+			continue
+		}
+		t := &all[at]
+		if d.Ownership != authz.NoOwnership && d.Ownership != t.Ownership {
+			errs = append(errs, fmt.Errorf("table %q: its records are owned by %v, not by %v: leave the ownership out", d.Name, t.Ownership, d.Ownership))
+		}
+		if d.Classes&authz.CustomTables != 0 {
+			errs = append(errs, fmt.Errorf("table %q is a standard one: leave out the class custom", d.Name))
+		}
+		t.Classes |= d.Classes
+		t.SecuredColumns = append(t.SecuredColumns, d.SecuredColumns...)
+		if d.EntitySet != "" {
+			t.EntitySet = d.EntitySet
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return all, nil
+}
+
+func mustParseTables(document []byte) []authz.Table {
+	var records []struct {
+		Name      string             `json:"name"`
+		Classes   []authz.TableClass `json:"classes"`
+		Ownership authz.Ownership    `json:"ownership"`
+		EntitySet string             `json:"entitySet"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&records); err != nil {
+		panic(fmt.Sprintf("standard tables: %v", err))
+	}
+	tables := make([]authz.Table, 0, len(records))
+	for _, r := range records {
+		t := authz.Table{Name: r.Name, Ownership: r.Ownership, EntitySet: r.EntitySet}
+		for _, class := range r.Classes {
+			t.Classes |= class
+		}
+		tables = append(tables, t)
+	}
+	if _, err := authz.NewDatabase(authz.DatabaseSpec{Tables: tables}); err != nil {
+		panic(fmt.Sprintf("standard tables: %v", err))
+	}
+	return tables
+}
