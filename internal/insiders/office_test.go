@@ -238,7 +238,7 @@ func (o *office) serve() {
 		if err := o.Close(); err != nil {
 			o.t.Error(err)
 		}
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		http.DefaultClient.CloseIdleConnections()
 		stop()
 		if err := <-done; err != nil {
 			o.t.Error(err)
