@@ -226,7 +226,7 @@ func TestEnvironmentAdmin(t *testing.T) {
 func TestEnvironmentAdminAssignsTheTwoEnvironmentRolesOnly(t *testing.T) {
 	admin := mustFind(t, "Environment Admin")
 	var got []string
-	for _, def := range slices.Concat(roles.Predefined(), roles.Shipped(), []authz.RoleDefinition{{ID: "x", Name: "Custom"}, {ID: "y", Name: "Custom security role", BusinessUnit: "root"}}) {
+	for _, def := range slices.Concat(roles.Predefined(), roles.Shipped(), []authz.RoleDefinition{{ID: "x", Name: "Custom"}, {ID: "y", Name: "Custom security role", Environment: "e1", BusinessUnit: "root"}}) {
 		if admin.MayAssign(&def) {
 			got = append(got, def.Name)
 		}
@@ -306,7 +306,7 @@ func TestSystemAdministratorHasAllOfEnvironmentAdmin(t *testing.T) {
 func TestSystemAdministratorAssignsSecurityRoles(t *testing.T) {
 	administrator := mustFind(t, "System Administrator")
 	var got []string
-	for _, def := range slices.Concat(roles.Predefined(), roles.Shipped(), []authz.RoleDefinition{{ID: "x", Name: "Custom"}, {ID: "y", Name: "Custom security role", BusinessUnit: "root"}}) {
+	for _, def := range slices.Concat(roles.Predefined(), roles.Shipped(), []authz.RoleDefinition{{ID: "x", Name: "Custom"}, {ID: "y", Name: "Custom security role", Environment: "e1", BusinessUnit: "root"}}) {
 		if administrator.MayAssign(&def) {
 			got = append(got, def.Name)
 		}
@@ -582,7 +582,7 @@ func TestANewSecurityRoleBeginsWithAppOpenersPrivileges(t *testing.T) {
 
 func TestTheLeastRoleForAnApp(t *testing.T) {
 	db := newDatabase(t)
-	def := authz.RoleDefinition{ID: "m", Name: "Bankers", BusinessUnit: "root", Privileges: append(roles.NewSecurityRolePrivileges(), "Dataverse.new_Bank.{Read,Write,Append}@Organization")}
+	def := authz.RoleDefinition{ID: "m", Name: "Bankers", Environment: "e1", BusinessUnit: "root", Privileges: append(roles.NewSecurityRolePrivileges(), "Dataverse.new_Bank.{Read,Write,Append}@Organization")}
 	role, err := db.Compile(def)
 	if err != nil {
 		t.Fatal(err)

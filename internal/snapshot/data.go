@@ -23,6 +23,15 @@ type Tenant struct {
 	// RoleDefinitions are the tenant's custom roles; the shipped ones are not listed.
 	RoleDefinitions []authz.RoleDefinition
 	RoleAssignments []RoleAssignment
+
+	// What environments with a database have besides their business units.
+	Tables         []Table
+	Users          []EnvironmentUser
+	Teams          []Team
+	ColumnProfiles []ColumnProfile
+	Shares         []Share
+	Apps           []App
+	Flows          []Flow
 }
 
 // An Environment is listed here or in a group; listing it in both is the same as once.

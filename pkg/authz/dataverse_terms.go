@@ -192,7 +192,7 @@ const (
 // IsSecurityRole tells whether the role is a Dataverse security role, predefined or custom,
 // rather than one of the platform alone.
 func (def *RoleDefinition) IsSecurityRole() bool {
-	return def.Category == DataverseRoles || len(def.Privileges) > 0 || def.BusinessUnit != ""
+	return def.Category == DataverseRoles || def.Environment != ""
 }
 
 // CheckAssignment refuses a candidate that the role's terms do not allow. The error has

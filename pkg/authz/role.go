@@ -41,7 +41,10 @@ type RoleDefinition struct {
 	TeamOnly bool
 	// EverySecuredColumn lets holders at every secured column, as the System Administrator.
 	EverySecuredColumn bool
-	// BusinessUnit is the one that a custom security role belongs to.
+	// Environment is the one whose custom security role this is, and where alone it can be
+	// assigned; empty for every other role.
+	Environment string
+	// BusinessUnit is the one of that environment that the role belongs to; empty: its root.
 	BusinessUnit string
 	// Terms say who may hold the role; see [RoleDefinition.CheckAssignment] where it is nil.
 	Terms *RoleTerms
