@@ -118,7 +118,7 @@ type call struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
-		server: s, o: &s.options, nc: nc,
+		server: s, o: &s.options, nc: quick(nc),
 		streams:    map[uint32]*stream{},
 		sendWindow: initialWindow, peerWindow: initialWindow, peerFrame: maxFrameSize,
 	}
