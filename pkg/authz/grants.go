@@ -2,6 +2,7 @@ package authz
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"math/bits"
@@ -66,7 +67,7 @@ func (g *Grant) live(now int64) bool { return g.Expires == 0 || now < g.Expires 
 // Grants are all the assignments of one subject, indexed by scope. They are immutable
 // and safe for concurrent use. A nil Grants holds none.
 type Grants struct {
-	grants  []Grant  // sorted by scope, effect, assignment
+	grants  []Grant  // scope by scope, in the order of their hashes; then by effect and assignment
 	hashes  []uint64 // of the scopes at which there are any, ascending
 	places  []place  // these scopes, in the order of hashes
 	order   []uint32 // numbers of grants, place by place, effect by effect
@@ -101,42 +102,79 @@ const (
 	distinctMost = 64
 )
 
+// A sortKey is what decides where a grant stands among the others.
+type sortKey struct {
+	hash   uint64 // of the scope
+	id     uint64 // the beginning of the assignment's identifier
+	at     uint32 // the number of the grant
+	effect AssignmentEffect
+}
+
+// fewGrants is up to how many grants are sorted without memory from the heap.
+const fewGrants = 64
+
 // NewGrants indexes the grants; it keeps and sorts the slice it is given.
 //
 // A caller may hold a role at a scope through hundreds of groups. What that costs is paid
 // here, once for all decisions: a decision looks at each role of a scope once, and where
 // there are many, at one set for all of them.
 func NewGrants(grants []Grant) *Grants {
-	slices.SortFunc(grants, func(a, b Grant) int {
-		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Effect, b.Effect), cmp.Compare(a.AssignmentID, b.AssignmentID))
-	})
 	g := &Grants{grants: grants}
-	scopes := 0
+	var few [fewGrants]sortKey
+	keys := few[:0]
+	if len(grants) > fewGrants {
+		keys = make([]sortKey, 0, len(grants))
+	}
+	scopes := 0 // runs of them: at least as many as there are
 	for i := range grants {
-		if i == 0 || grants[i].Scope != grants[i-1].Scope {
+		grant := &grants[i]
+		key := sortKey{at: uint32(i), effect: grant.Effect, id: beginning(grant.AssignmentID)}
+		if i > 0 && grant.Scope == grants[i-1].Scope {
+			key.hash = keys[i-1].hash
+		} else {
+			key.hash = grant.Scope.hash()
 			scopes++
 		}
+		keys = append(keys, key)
 	}
-	g.places = make([]place, 0, scopes)
+	// Hashes are compared and not scopes, whose long beginnings are all alike.
+	slices.SortFunc(keys, func(a, b sortKey) int {
+		switch {
+		case a.hash != b.hash:
+			return cmp.Compare(a.hash, b.hash)
+		case grants[a.at].Scope != grants[b.at].Scope:
+			return cmp.Compare(grants[a.at].Scope, grants[b.at].Scope)
+		case a.effect != b.effect:
+			return cmp.Compare(a.effect, b.effect)
+		case a.id != b.id:
+			return cmp.Compare(a.id, b.id)
+		}
+		return cmp.Compare(grants[a.at].AssignmentID, grants[b.at].AssignmentID)
+	})
+	rearrange(grants, keys)
+	g.places = make([]place, 0, min(scopes, len(grants)))
 	g.order = make([]uint32, 0, len(grants))
 	for from := 0; from < len(grants); {
-		to := from + 1
-		for to < len(grants) && grants[to].Scope == grants[from].Scope {
-			to++
+		p := place{scope: grants[from].Scope, hash: keys[from].hash}
+		for from < len(grants) && grants[from].Scope == p.scope {
+			to := from + 1
+			for to < len(grants) && grants[to].Effect == grants[from].Effect && grants[to].Scope == p.scope {
+				to++
+			}
+			switch grants[from].Effect {
+			case AssignForbid:
+				p.forbid = g.hold(from, to)
+				g.forbids = true
+			case AssignDeny:
+				p.deny = g.hold(from, to)
+			case AssignAllow:
+				p.allow = g.hold(from, to)
+			default: // which does nothing
+			}
+			from = to
 		}
-		p := place{scope: grants[from].Scope, hash: grants[from].Scope.hash()}
-		for _, part := range []struct {
-			effect AssignmentEffect
-			held   *held
-		}{{AssignForbid, &p.forbid}, {AssignDeny, &p.deny}, {AssignAllow, &p.allow}} {
-			*part.held = g.hold(from, to, part.effect)
-		}
-		g.forbids = g.forbids || p.forbid.from < p.forbid.to
 		g.places = append(g.places, p)
-		from = to
 	}
-	g.order = slices.Clip(g.order)
-	slices.SortFunc(g.places, func(a, b place) int { return cmp.Compare(a.hash, b.hash) })
 	g.hashes = make([]uint64, len(g.places))
 	for i := range g.places {
 		g.hashes[i] = g.places[i].hash
@@ -144,11 +182,35 @@ func NewGrants(grants []Grant) *Grants {
 	return g
 }
 
-// hold appends the grants of an effect, among those of one scope, to the order.
-func (g *Grants) hold(from, to int, effect AssignmentEffect) held {
+// beginning is the first eight bytes of a text, which compare as the text does.
+func beginning(text string) uint64 {
+	var b [8]byte
+	copy(b[:], text)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// rearrange puts the grants in the order of the keys, which it uses up.
+func rearrange(grants []Grant, keys []sortKey) {
+	for i := range keys {
+		if keys[i].at == uint32(i) {
+			continue
+		}
+		first, to := grants[i], i
+		for from := keys[i].at; from != uint32(i); from = keys[to].at {
+			grants[to] = grants[from]
+			keys[to].at = uint32(to)
+			to = int(from)
+		}
+		grants[to] = first
+		keys[to].at = uint32(to)
+	}
+}
+
+// hold appends grants of one scope and effect, from one to another, to the order.
+func (g *Grants) hold(from, to int) held {
 	h := held{from: uint32(len(g.order))}
 	for i := from; i < to; i++ {
-		if g.grants[i].Effect == effect && !g.said(h.from, &g.grants[i]) {
+		if !g.said(h.from, &g.grants[i]) {
 			g.order = append(g.order, uint32(i))
 		}
 	}
@@ -188,12 +250,25 @@ func (g *Grant) covered() Set {
 	}
 }
 
-// All returns the grants, sorted by scope. The caller must not change them.
+// All returns the grants, sorted by scope, effect and assignment, as a slice of the
+// caller's.
 func (g *Grants) All() []Grant {
-	if g == nil {
+	if g == nil || len(g.grants) == 0 {
 		return nil
 	}
-	return g.grants
+	all := slices.Clone(g.grants)
+	slices.SortFunc(all, func(a, b Grant) int {
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Effect, b.Effect), cmp.Compare(a.AssignmentID, b.AssignmentID))
+	})
+	return all
+}
+
+// Len is the number of grants.
+func (g *Grants) Len() int {
+	if g == nil {
+		return 0
+	}
+	return len(g.grants)
 }
 
 // at returns what stands at the scope; nil where nothing does.

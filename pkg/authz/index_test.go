@@ -85,7 +85,7 @@ func TestTheIndexChangesNoDecision(t *testing.T) {
 		grants := make([]authz.Grant, random.IntN(500))
 		for i := range grants {
 			grants[i] = authz.Grant{
-				AssignmentID: fmt.Sprintf("a%04d", random.IntN(1<<30)), Role: roles[random.IntN(few)],
+				AssignmentID: fmt.Sprintf("assignment-%04d", random.IntN(1<<30)), Role: roles[random.IntN(few)],
 				Scope: scopes[random.IntN(len(scopes))], Effect: authz.AssignAllow,
 			}
 			if world%3 > 0 {
