@@ -66,7 +66,10 @@ func (r *runner) measure(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	return r.missing(ctx, w, data, warm)
+	if err := r.missing(ctx, w, data, warm); err != nil {
+		return err
+	}
+	return r.changing(ctx, w, data)
 }
 
 func (r *runner) importWorld(ctx context.Context, w world, data string) error {
@@ -140,14 +143,18 @@ type server struct {
 	stderr *bytes.Buffer
 }
 
-func (r *runner) start(ctx context.Context, data, cache string) (*server, error) {
+// start starts a server, without administration unless the arguments say otherwise.
+func (r *runner) start(ctx context.Context, data, cache string, more ...string) (*server, error) {
 	socket := filepath.Join(r.dir, "s")
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	s := &server{done: make(chan struct{}), stderr: &bytes.Buffer{}}
-	s.cmd = exec.CommandContext(ctx, r.program, "serve", "--admin-listen", "off", "--listen", "unix://"+socket, "--ops-listen", r.ops,
-		"--data", data, "--cache-bytes", cache, "--memory-limit", r.memory, "--drain-delay", "0s", "--decision-log", "off")
+	if len(more) == 0 {
+		more = []string{"--admin-listen", "off"}
+	}
+	s.cmd = exec.CommandContext(ctx, r.program, append([]string{"serve", "--listen", "unix://" + socket, "--ops-listen", r.ops,
+		"--data", data, "--cache-bytes", cache, "--memory-limit", r.memory, "--drain-delay", "0s", "--decision-log", "off"}, more...)...)
 	s.cmd.Stderr = s.stderr
 	var err error
 	s.conn, err = grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()),
