@@ -21,6 +21,8 @@ type Catalogue struct {
 	namespaces  map[string]*namespace
 	routes      map[string]*node // by method
 	services    map[string]*service
+	web         *webProfile // nil: the catalogue has no profile
+	composites  map[string]*Composite
 
 	vocabulary  *authz.Vocabulary
 	routeList   []*route                   // in the order of the file

@@ -34,6 +34,37 @@ func Example() {
 	// convention PowerApps.Apps
 }
 
+// A request to the Dataverse Web API asks for privileges on tables, at the environment
+// that its host, or the proxy's configuration, names.
+func ExampleShippedDataverse() {
+	catalogues, err := naming.Load(naming.Shipped(), naming.ShippedDataverse())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	web, _ := catalogues.Named("dataverse")
+	var r naming.Resolution
+	for _, request := range []naming.Request{
+		{Method: "GET", Path: "/api/data/v9.2/accounts?$select=name&$filter=revenue%20gt%201000"},
+		{Method: "PATCH", Path: "/api/data/v9.2/contacts(00000000-0000-0000-0000-000000000001)"},
+		{Method: "GET", Path: "/api/data/v9.2/accounts?$expand=primarycontactid"},
+	} {
+		request.ContextExtension = func(string) string { return "e1" }
+		web.Resolve(request, &r)
+		if r.Web == nil {
+			fmt.Println(r.Reason, r.Detail)
+			continue
+		}
+		for _, ask := range r.Web.Asks {
+			fmt.Println(r.Scopes[0].Environment, ask.EntitySet, ask.Record, ask.Privileges, ask.Columns, ask.AllColumns)
+		}
+	}
+	// Output:
+	// e1 accounts  Read [name revenue] false
+	// e1 contacts 00000000-0000-0000-0000-000000000001 {Create,Write} [] true
+	// UNMAPPED $expand is refused: it reads other tables
+}
+
 // An API of one's own needs namespaces and types, and routes only where a request is
 // named differently.
 func ExampleLoad() {

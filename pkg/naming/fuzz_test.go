@@ -87,7 +87,7 @@ func FuzzResolve(f *testing.F) {
 // FuzzCatalogueParse: a catalogue is loaded, or refused with the file's name in every
 // problem; one that was loaded maps requests without falling over.
 func FuzzCatalogueParse(f *testing.F) {
-	for _, file := range []string{"catalogue", "namespaces", "routes", "overlap", "grpc", "implications", "circle"} {
+	for _, file := range []string{"catalogue", "namespaces", "routes", "overlap", "grpc", "implications", "circle", "web", "composites"} {
 		f.Add(firstFile(f, "testdata/load/"+file+".txtar"))
 	}
 	for _, file := range []string{"grammar", "foldcase", "routes", "hosts", "grpc"} {
@@ -95,6 +95,9 @@ func FuzzCatalogueParse(f *testing.F) {
 	}
 	f.Add("catalogue: a\nnamespaces: {A: {path: '%2e%2e', resourceTypes: {B: {path: é}}}}\n")
 	f.Add("catalogue: a\nroutes: [{method: GET, path: /, permissions: [A.B.C]}, {method: GET, path: '/{a=**}', deny: true}]\n")
+	f.Add(webCatalogue)
+	f.Add("catalogue: a\nprofile: dataverse\nhosts: {h: e}\nentitySets: {a: {navigation: {b: {entitySet: a, kind: manyToOne}}}}\n")
+	f.Add("catalogue: a\ncomposites: {b: {target: flow, layers: [{name: c, permissions: [A.B.C]}]}}\n")
 	f.Add(`{"catalogue": "json", "permissions": [{"name": "A.B.C"}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := naming.Load(naming.Source{File: "f.yaml", Text: []byte(text)})
@@ -109,6 +112,7 @@ func FuzzCatalogueParse(f *testing.F) {
 		for _, req := range []naming.Request{
 			{Method: "GET", Path: "/powerapps/environments/e1/apps/a7/x"}, {Method: "POST", Path: "/a/b/c/play"}, {Method: "HEAD", Path: "/"},
 			{Method: "POST", Path: "/pkg.v1.Apps/GetApp", GRPC: true},
+			{Method: "GET", Host: "h", Path: "/api/data/v9.2/a(" + idA + ")/b?$filter=b/c%20eq%201"},
 		} {
 			c.Default().Resolve(req, &r)
 			if answer := describe(c, &r); strings.Contains(answer, "left behind") || answer == "" {

@@ -25,7 +25,7 @@ func (w Warning) String() string {
 }
 
 // Lint returns warnings, in the order of the file: permissions that no request needs, nor
-// anything that they imply, and paths that are answered by an unread tail, which means
+// anything that they imply, navigation properties without their column, and paths that are answered by an unread tail, which means
 // that GET of them is Read of a type that stands further left. The paths looked at are
 // those of the routes, asked for with GET; requests adds others.
 func (c *Catalogue) Lint(requests ...Request) []Warning {
@@ -33,6 +33,7 @@ func (c *Catalogue) Lint(requests ...Request) []Warning {
 		return nil
 	}
 	warnings := append(c.unreachedPermissions(), c.unreadRoutes()...)
+	warnings = append(warnings, c.uncarriedNavigations()...)
 	slices.SortStableFunc(warnings, func(a, b Warning) int { return cmp.Compare(a.Line, b.Line) })
 	var r Resolution
 	for _, req := range requests {
@@ -74,6 +75,24 @@ func (c *Catalogue) unreachedPermissions() []Warning {
 		name := c.vocabulary.Name(id)
 		if !reached[id] && !c.impliesAny(name, reached) {
 			warnings = append(warnings, Warning{c.file, line, fmt.Sprintf("no route reaches the permission %s, nor one that it implies", name)})
+		}
+	}
+	slices.SortFunc(warnings, func(a, b Warning) int { return cmp.Compare(a.Message, b.Message) })
+	return warnings
+}
+
+// uncarriedNavigations warns of the navigation properties of which nobody said which lookup
+// column carries them: following one asks for every secured column of the table.
+func (c *Catalogue) uncarriedNavigations() []Warning {
+	if c.web == nil {
+		return nil
+	}
+	var warnings []Warning
+	for set, declared := range c.web.sets {
+		for name, n := range declared.navigation {
+			if n.line > 0 && n.column == "" && (n.kind == manyToOne || n.kind == oneToMany) {
+				warnings = append(warnings, Warning{c.file, n.line, fmt.Sprintf("the navigation property %s of %s has no column: following it asks for every secured column of the table", name, set)})
+			}
 		}
 	}
 	slices.SortFunc(warnings, func(a, b Warning) int { return cmp.Compare(a.Message, b.Message) })

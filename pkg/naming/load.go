@@ -13,6 +13,11 @@ import (
 //go:embed powerplatform.yaml
 var shipped []byte
 
+//go:embed dataverse.yaml
+var shippedDataverse []byte
+
+const dataverseFile = "dataverse.yaml"
+
 // A Source is a catalogue's text and the name of the file it is from, for messages.
 type Source struct {
 	File string
@@ -22,6 +27,13 @@ type Source struct {
 // Shipped returns the catalogue that comes with the product: the Power Platform API.
 func Shipped() Source {
 	return Source{File: "powerplatform.yaml", Text: slices.Clone(shipped)}
+}
+
+// ShippedDataverse returns the other catalogue that comes with the product: the Dataverse
+// Web API. It is called dataverse, and maps requests where the proxy's configuration names
+// it.
+func ShippedDataverse() Source {
+	return Source{File: dataverseFile, Text: slices.Clone(shippedDataverse)}
 }
 
 // Load reads catalogues. They get one vocabulary: the permissions and implications of
@@ -76,20 +88,53 @@ func Load(sources ...Source) (*Catalogues, error) {
 
 // agree checks what catalogues that are used together must not differ in, or share.
 func agree(loaders []*loader) {
+	first := follow(loaders)
 	for i, l := range loaders {
 		for _, earlier := range loaders[:i] {
 			if l.c.name != "" && l.c.name == earlier.c.name {
 				l.nameAt.Problemf("%s is the catalogue %q too: give each a name of its own", earlier.c.file, l.c.name)
 			}
+			for name, at := range l.compositeAt {
+				if earlier.c.composites[name] != nil {
+					at.Problemf("%s has a composite %s too: give each a name of its own", earlier.c.file, name)
+				}
+			}
 		}
-		if l.c.fold != loaders[0].c.fold {
+		if l.c.fold != first.c.fold {
 			at := l.root
 			if l.foldAt != nil {
 				at = *l.foldAt
 			}
-			at.Problemf("caseInsensitivePaths must be the same in all catalogues: %s has %t", loaders[0].c.file, loaders[0].c.fold)
+			at.Problemf("caseInsensitivePaths must be the same in all catalogues: %s has %t", first.c.file, first.c.fold)
 		}
 	}
+}
+
+// follow gives catalogues with a profile that do not say how identifiers are compared what
+// the others say, and returns the catalogue that all must agree with. The environments that
+// hosts name get their one spelling then.
+func follow(loaders []*loader) *loader {
+	if len(loaders) == 0 {
+		return nil
+	}
+	silent := func(l *loader) bool { return l.c.web != nil && l.foldAt == nil }
+	first := loaders[0]
+	if at := slices.IndexFunc(loaders, func(l *loader) bool { return !silent(l) }); at >= 0 {
+		first = loaders[at]
+	}
+	for _, l := range loaders {
+		if silent(l) {
+			l.c.fold = first.c.fold
+		}
+		if l.c.web != nil {
+			for host, id := range l.c.web.environments {
+				if spelled, err := authz.CanonicalPathID(id, l.c.fold); err == nil {
+					l.c.web.environments[host] = spelled
+				}
+			}
+		}
+	}
+	return first
 }
 
 // A permissionUse is a place where a catalogue names a permission.
@@ -217,12 +262,14 @@ type loader struct {
 	uses         []permissionUse
 	implications []implication
 	typeScopes   map[string]scopeType // what types declare as scope, by the word
+	compositeAt  map[string]strictyaml.Value
 }
 
 func newLoader(source Source, reader *strictyaml.Reader) *loader {
 	return &loader{
-		reader:     reader,
-		typeScopes: map[string]scopeType{},
+		reader:      reader,
+		typeScopes:  map[string]scopeType{},
+		compositeAt: map[string]strictyaml.Value{},
 		c: &Catalogue{
 			file:        source.File,
 			source:      slices.Clone(source.Text),
@@ -232,6 +279,7 @@ func newLoader(source Source, reader *strictyaml.Reader) *loader {
 			types:       map[string]*resourceType{},
 			texts:       map[string]describedBy{},
 			permissions: map[authz.PermissionID]int{},
+			composites:  map[string]*Composite{},
 		},
 	}
 }

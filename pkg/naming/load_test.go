@@ -43,7 +43,7 @@ func TestLoadNeedsACatalogue(t *testing.T) {
 	_, err := naming.Load(naming.Source{File: "a.yaml", Text: []byte("catalogue: [")}, naming.Source{File: "b.yaml"}, naming.Source{File: "c.yaml", Text: []byte("x: y")})
 	want := "a.yaml:2:1: not valid YAML: did not find expected node content\n" +
 		"b.yaml: the document is empty\n" +
-		`c.yaml:1:1: unknown key "x": want one of caseInsensitivePaths, catalogue, grpc, hostSuffixes, hosts, implications, namespaces, permissions, routes, scopes, strictReads` + "\n" +
+		`c.yaml:1:1: unknown key "x": want one of caseInsensitivePaths, catalogue, composites, entitySets, environment, extends, grpc, hostSuffixes, hosts, implications, namespaces, permissions, profile, routes, scopes, strictReads` + "\n" +
 		"c.yaml:1:1: the catalogue has no name: add catalogue: NAME"
 	if err == nil {
 		t.Fatal("loaded")

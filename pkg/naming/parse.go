@@ -22,9 +22,11 @@ func hold(s *section) func(strictyaml.Value) {
 // words counts for everything, so that these are read first, wherever they stand.
 func (l *loader) read(root strictyaml.Value) {
 	l.root, l.nameAt = root, root
-	var name, fold, strict, hosts, suffixes, implications, scopes, routes, namespaces, permissions, grpc section
+	var name, profile, fold, strict, hosts, suffixes, implications, scopes, routes, namespaces, permissions, grpc, composites section
+	var web webSections
 	root.Fields(map[string]func(strictyaml.Value){
-		"catalogue": hold(&name), "caseInsensitivePaths": hold(&fold), "strictReads": hold(&strict),
+		"catalogue": hold(&name), "profile": hold(&profile), "composites": hold(&composites),
+		"extends": hold(&web.extends), "environment": hold(&web.environment), "entitySets": hold(&web.entitySets), "caseInsensitivePaths": hold(&fold), "strictReads": hold(&strict),
 		"hosts": hold(&hosts), "hostSuffixes": hold(&suffixes), "implications": hold(&implications),
 		"scopes": hold(&scopes), "routes": hold(&routes), "namespaces": hold(&namespaces),
 		"permissions": hold(&permissions), "grpc": hold(&grpc),
@@ -40,6 +42,27 @@ func (l *loader) read(root strictyaml.Value) {
 	if fold != nil {
 		l.c.fold, l.foldAt = fold.Bool(), fold
 	}
+	if profile != nil {
+		if text := profile.Text(); text != "" && text != webProfileName {
+			profile.Problemf("%q is no profile: want %s, or leave it out", text, webProfileName)
+		}
+		for key, s := range map[string]section{
+			"strictReads": strict, "implications": implications, "scopes": scopes,
+			"namespaces": namespaces, "permissions": permissions, "grpc": grpc,
+		} {
+			if s != nil {
+				s.Problemf("a catalogue with a profile has no %s", key)
+			}
+		}
+		l.readWebProfile(web, hosts, suffixes, routes)
+		l.entries(composites, l.readComposite)
+		return
+	}
+	for key, s := range map[string]section{"extends": web.extends, "environment": web.environment, "entitySets": web.entitySets} {
+		if s != nil {
+			s.Problemf("%s goes with profile: %s", key, webProfileName)
+		}
+	}
 	if strict != nil {
 		l.c.strictReads = strict.Bool()
 	}
@@ -50,6 +73,7 @@ func (l *loader) read(root strictyaml.Value) {
 	l.readRoutes(routes)
 	l.readPermissions(permissions)
 	l.entries(grpc, l.readService)
+	l.entries(composites, l.readComposite)
 }
 
 // entries reads a mapping that may be left out or empty.

@@ -18,7 +18,8 @@ type Request struct {
 	Override string
 	// Header and ContextExtension return a request header by its lower-case name and a
 	// value that the proxy attached to the route; "" where there is none. Only gRPC
-	// services whose scope such a value names ask them. Either may be nil.
+	// services whose scope such a value names ask them, and catalogues with a profile
+	// ([Catalogue.Headers]). Either may be nil, which is as if there were none.
 	Header, ContextExtension func(name string) string
 }
 
@@ -37,7 +38,7 @@ type Resolution struct {
 	// Reason is zero where the request was mapped, and otherwise [authz.Public],
 	// [authz.Unmapped] or [authz.BadRequest].
 	Reason authz.Reason
-	// Permissions must all be held. Empty where Reason is set.
+	// Permissions must all be held. Empty where Reason is set, and where Web is.
 	Permissions []authz.PermissionID
 	// Scopes must each grant every permission. Empty where Reason is set, never empty
 	// otherwise: a request that names no scope asks at the tenant.
@@ -55,6 +56,10 @@ type Resolution struct {
 	Rule string
 	// Detail says why the request was refused or, of a mapped one, what is unusual.
 	Detail string
+	// Web is what a request to the Dataverse Web API asks; nil for every other, and where
+	// Reason is set. Where it is not nil, Permissions is empty and Scopes is the one
+	// environment that the request is for.
+	Web *WebRequest
 	// Unread is the number of segments at the path's end that the grammar could not
 	// read although the table answered.
 	Unread int
@@ -66,7 +71,7 @@ type Resolution struct {
 }
 
 func (r *Resolution) reset() {
-	r.Reason, r.GrantedTo = authz.ReasonUnspecified, nil
+	r.Reason, r.GrantedTo, r.Web = authz.ReasonUnspecified, nil, nil
 	r.DecidedBy, r.Rule, r.Detail, r.Unread = "", "", "", 0
 	r.Permissions, r.Scopes, r.Tenants = r.Permissions[:0], r.Scopes[:0], r.Tenants[:0]
 	r.named = r.named[:0]

@@ -25,6 +25,10 @@ func (c *Catalogue) Resolve(req Request, r *Resolution) {
 		r.refuse(authz.Unmapped, unmappedHost)
 		return
 	}
+	if c.web != nil {
+		c.resolveWeb(req, r)
+		return
+	}
 	if req.Override != "" {
 		c.resolveOverride(&req, r)
 		return
