@@ -4,10 +4,8 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
@@ -33,31 +31,7 @@ func StandardTables() []authz.Table {
 // It may repeat the ownership, and not change it, nor make the table a custom one. It reports
 // every problem at once.
 func WithStandardTables(declared []authz.Table) ([]authz.Table, error) {
-	all := StandardTables()
-	var errs []error
-	for _, d := range declared {
-		at := slices.IndexFunc(all[:len(standardTables)], func(t authz.Table) bool { return strings.EqualFold(t.Name, d.Name) })
-		if at < 0 {
-			all = append(all, d)
-			continue
-		}
-		t := &all[at]
-		if d.Ownership != authz.NoOwnership && d.Ownership != t.Ownership {
-			errs = append(errs, fmt.Errorf("table %q: its records are owned by %v, not by %v: leave the ownership out", d.Name, t.Ownership, d.Ownership))
-		}
-		if d.Classes&authz.CustomTables != 0 {
-			errs = append(errs, fmt.Errorf("table %q is a standard one: leave out the class custom", d.Name))
-		}
-		t.Classes |= d.Classes
-		t.SecuredColumns = append(t.SecuredColumns, d.SecuredColumns...)
-		if d.EntitySet != "" {
-			t.EntitySet = d.EntitySet
-		}
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return all, nil
+	return authz.ExtendTables(standardTables, declared)
 }
 
 func mustParseTables(document []byte) []authz.Table {

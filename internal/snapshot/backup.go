@@ -297,7 +297,7 @@ func (s *Store) convertBackup(ctx context.Context, f *dbFile, st state) (b backe
 	b.held = &Snapshot{file: f, state: st, slots: new(slotTable), tenants: map[string]*TenantView{}}
 	b.records = c
 	if err := s.compileAll(c, b.held); err != nil {
-		return b, fmt.Errorf("%w: use the catalogue that it was stored with: %w", ErrCatalogue, err)
+		return b, fmt.Errorf("%w: use the catalogue and the role packs that it was stored with: %w", ErrCatalogue, err)
 	}
 	return b, nil
 }

@@ -126,3 +126,28 @@ func BenchmarkReplaceAll(b *testing.B) {
 		closed(b, s)
 	}
 }
+
+// A user in a team of ten thousand costs what the user belongs to, not what the team has.
+func BenchmarkRecordSubject(b *testing.B) {
+	for _, members := range []int{1, 10_000} {
+		b.Run(fmt.Sprint(members, " members"), func(b *testing.B) {
+			d := withItems()
+			field := &d.Tenants[0].Teams[0]
+			for i := range members {
+				field.Members = append(field.Members, user(fmt.Sprint("m", i)))
+			}
+			s := open(b, options(b.TempDir()))
+			replace(b, s, d)
+			ada := caller(b, user("ada"))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.Read(b.Context(), func(r *snapshot.Reader) error {
+					_, err := r.RecordSubject("t1", "e2", ada)
+					return err
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -178,7 +178,7 @@ func FuzzCacheKey(f *testing.F) {
 
 // What can be read is written again byte for byte: there are no two forms of one record.
 func FuzzRecordCodec(f *testing.F) {
-	payloads, err := snapshot.PayloadsOf(sample())
+	payloads, err := snapshot.PayloadsOf(withItems())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -34,9 +34,11 @@ type canonicalTenant struct {
 	ownerships                        []ownership  // by owner
 	disabled                          []authz.Principal
 	roleUse                           []roleCount
+
+	canonicalItems
 }
 
-// A membership says that member, as grants are found, is directly in the group.
+// A membership says that member, as grants are found, is directly in the group or team.
 type membership struct {
 	member authz.Principal
 	group  authz.Principal
@@ -93,14 +95,17 @@ func (p *problems) addf(format string, args ...any) {
 
 func (p *problems) count() int { return len(p.errs) + p.more }
 
-func (p *problems) err() error {
+func (p *problems) err() error { return p.as(ErrInvalid) }
+
+// as returns the problems as an error of that kind; nil: there are none.
+func (p *problems) as(kind error) error {
 	if len(p.errs) == 0 {
 		return nil
 	}
 	if p.more > 0 {
 		p.errs = append(p.errs, fmt.Errorf("and %d problems more", p.more))
 	}
-	return fmt.Errorf("%w: %w", ErrInvalid, errors.Join(p.errs...))
+	return fmt.Errorf("%w: %w", kind, errors.Join(p.errs...))
 }
 
 // maxIdentifier is the greatest length of one: a scope has four at most, and words between.
@@ -136,6 +141,7 @@ func canonicalizeTenant(t *Tenant, p *problems) canonicalTenant {
 	p.identifier(t.ID, "the tenant", t.ID)
 	c := canonicalTenant{source: t}
 	c.addScopes(t, p)
+	c.addItems(t, p)
 	c.addDirectory(t, p)
 	c.addRoles(t, p)
 	c.addAssignments(t, p)
@@ -279,13 +285,28 @@ func canonicalRole(def authz.RoleDefinition) authz.RoleDefinition {
 	def.PermissionsExceptions = sorted(def.PermissionsExceptions)
 	def.AssignableScopes = sorted(def.AssignableScopes)
 	def.RestrictedScopes = sorted(def.RestrictedScopes)
+	def.Privileges = sorted(def.Privileges)
+	if def.Terms != nil {
+		terms := *def.Terms
+		terms.AssignableRoles = sorted(terms.AssignableRoles)
+		if def.Terms = &terms; len(terms.AssignableRoles) == 0 && limitsOnly(&terms) {
+			def.Terms = nil
+		}
+	}
 	return def
+}
+
+// limitsOnly tells whether terms say nothing but what may be assigned, as those of a custom
+// role.
+func limitsOnly(t *authz.RoleTerms) bool {
+	return len(t.HeldBy) == 0 && t.HeldByTeamNamed == "" && t.ComesBy == authz.ByAssignment && t.Database == authz.DatabaseOrNone && t.Companion == "" && !t.Elevates
 }
 
 func (c *canonicalTenant) addRoles(t *Tenant, p *problems) {
 	for _, def := range t.RoleDefinitions {
 		p.identifier(t.ID, "a role definition", def.ID)
 		c.roles = append(c.roles, canonicalRole(def))
+		p.customRole(t.ID, &c.roles[len(c.roles)-1])
 	}
 	byID := func(a, b authz.RoleDefinition) int { return compareParts(a.ID, b.ID) }
 	slices.SortFunc(c.roles, byID)
@@ -435,7 +456,7 @@ func (c *canonicalTenant) each(sec section, start, empty []byte, emit func(key, 
 			return put(appendPrincipalPart(appendPrincipalPart(k, o.owner), o.owned), appendEmpty(v))
 		})
 	default:
-		return fmt.Errorf("section %d is unknown", sec)
+		return c.eachItem(sec, k, v, put)
 	}
 }
 
@@ -524,11 +545,7 @@ func (m *grantsMerger) emit(of authz.Principal, grants []grantRecord) error {
 
 // writeOrder is the order in which sections are read: any would do.
 func (c *canonical) writeOrder() []section {
-	order := make([]section, 0, dataCount)
-	for sec := range section(dataCount) {
-		order = append(order, sec)
-	}
-	return order
+	return dataSections
 }
 
 // check finds nothing more: canonicalize has checked all.
@@ -538,7 +555,8 @@ func (c *canonical) check() error { return nil }
 func (c *canonical) total() uint64 {
 	n := c.records()
 	for i := range c.tenants {
-		n += 2*len(c.tenants[i].assignments) + len(c.tenants[i].memberships) + len(c.tenants[i].ownerships)
+		t := &c.tenants[i]
+		n += 2*len(t.assignments) + len(t.memberships) + len(t.ownerships) + t.derived()
 	}
 	return uint64(n)
 }
@@ -557,7 +575,7 @@ func (c *canonical) records() int {
 	n := 0
 	for i := range c.tenants {
 		t := &c.tenants[i]
-		n += 1 + len(t.groups) + len(t.environments) + len(t.units) + len(t.roles) + len(t.principals) + len(t.directory) + len(t.assignments)
+		n += 1 + len(t.groups) + len(t.environments) + len(t.units) + len(t.roles) + len(t.principals) + len(t.directory) + len(t.assignments) + t.items()
 	}
 	return n
 }
@@ -566,7 +584,7 @@ func (c *canonical) records() int {
 func (c *canonical) contents() (contents, error) {
 	var all contents
 	var value []byte
-	for sec := range section(dataCount) {
+	for _, sec := range dataSections {
 		err := c.each(sec, func(key, payload []byte) error {
 			var d digest
 			value, d = seal(value[:0], byte(sec), key, payload)
@@ -607,7 +625,7 @@ func (c *contents) records() uint64 {
 // dataSum hashes what was delivered, without what is derived and what is kept.
 func (c *contents) dataSum() [sha256.Size]byte {
 	var b []byte
-	for sec := range canonicalCount {
+	for _, sec := range canonicalSections {
 		b = binary.BigEndian.AppendUint64(b, c.counts[sec])
 		for _, lane := range c.sums[sec] {
 			b = binary.BigEndian.AppendUint64(b, lane)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"unsafe"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -14,8 +15,9 @@ import (
 // a bucket raises it.
 //
 // Layout 1 had keys of parts with their lengths in two bytes, payloads of form 1, with
-// every text spelled out, and neither owners nor log nor notes. What was written in it is written
-// anew as a whole when it is opened: see migrate.
+// every text spelled out, and neither owners nor log nor notes, nor anything of what
+// environments with a database hold. What was written in it is written anew as a whole when
+// it is opened: see migrate.
 const schemaVersion = 2
 
 // wideSchema is the last layout whose keys and texts were not packed.
@@ -26,7 +28,8 @@ type section uint8
 
 // The sections. The canonical ones hold what was delivered, each thing once. The derived
 // ones can be worked out from them and are what decisions and questions read. The kept
-// ones are no part of the data: a delivery leaves them as they are.
+// ones are no part of the data: a delivery leaves them as they are. Their numbers are part
+// of the layout on disk.
 const (
 	tenantSection section = iota
 	environmentGroupSection
@@ -50,17 +53,42 @@ const (
 	logSection
 	// noteSection holds small values that changes leave for each other.
 	noteSection
+	tableSection
+	environmentUserSection
+	teamSection
+	columnProfileSection
+	shareSection
+	appSection
+	flowSection
+	// environmentTeamSection finds the teams of an environment, with what decisions read of
+	// them; a team may have members by the ten thousand.
+	environmentTeamSection
+	// profiledSection finds what column profiles give to a user or team in an environment.
+	profiledSection
+	// sharedTableSection counts, for each table, the records shared with everyone.
+	sharedTableSection
 )
 
-// How many sections there are, how many of them, from the first, are canonical, and how
-// many are canonical or derived.
-const (
-	sectionCount   = int(noteSection) + 1
-	canonicalCount = int(grantsSection)
-	dataCount      = int(logSection)
+// sectionCount is how many sections there are.
+const sectionCount = int(sharedTableSection) + 1
+
+// The sections by what they are, each list in ascending order.
+var (
+	canonicalSections = []section{
+		tenantSection, environmentGroupSection, environmentSection, businessUnitSection, roleDefinitionSection, principalSection,
+		groupSection, roleAssignmentSection, tableSection, environmentUserSection, teamSection, columnProfileSection, shareSection,
+		appSection, flowSection,
+	}
+	derivedSections = []section{
+		grantsSection, scopeSection, groupDenialSection, roleUseSection, ownedSection, environmentTeamSection, profiledSection,
+		sharedTableSection,
+	}
+	keptSections = []section{logSection, noteSection}
+	// dataSections are all but the kept ones.
+	dataSections = slices.Sorted(slices.Values(slices.Concat(canonicalSections, derivedSections)))
 )
 
-// sectionsOf is the number of sections of a file of an older layout.
+// sectionsOf is the number of sections of a file of a layout.
 func sectionsOf(schema uint64) int {
 	if schema < 2 {
 		return int(roleUseSection) + 1
@@ -84,6 +112,16 @@ var sectionBuckets = [sectionCount][]byte{
 	ownedSection:            []byte("owned"),
 	logSection:              []byte("log"),
 	noteSection:             []byte("notes"),
+	tableSection:            []byte("tables"),
+	environmentUserSection:  []byte("environment_users"),
+	teamSection:             []byte("teams"),
+	columnProfileSection:    []byte("column_profiles"),
+	shareSection:            []byte("shares"),
+	appSection:              []byte("apps"),
+	flowSection:             []byte("flows"),
+	environmentTeamSection:  []byte("environment_teams"),
+	profiledSection:         []byte("profiled"),
+	sharedTableSection:      []byte("shared_tables"),
 }
 
 func (s section) String() string {
@@ -98,7 +136,7 @@ func (s section) String() string {
 func (s section) small() bool {
 	switch s {
 	case tenantSection, environmentGroupSection, environmentSection, businessUnitSection,
-		roleDefinitionSection, groupDenialSection, roleUseSection:
+		roleDefinitionSection, groupDenialSection, roleUseSection, tableSection, sharedTableSection:
 		return true
 	default:
 		return false

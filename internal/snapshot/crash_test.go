@@ -54,6 +54,9 @@ func version(n int) *snapshot.Data {
 	t.RoleAssignments = append(t.RoleAssignments,
 		allow(fmt.Sprintf("v%d", n), user("ver"), readerRole, ""),
 		allow(fmt.Sprintf("w%d", n), user("ver2"), readerRole, "/environments/e1"))
+	t.Tables = []snapshot.Table{{Environment: "e2", Table: authz.Table{Name: fmt.Sprintf("v%d", n), Ownership: authz.UserOwned}}}
+	t.Shares = []snapshot.Share{{Environment: "e2", Table: fmt.Sprintf("v%d", n), Record: "r", Share: authz.Share{WithOrganization: true, Rights: reading}}}
+	t.Teams = []snapshot.Team{{ID: "vs", Environment: "e2", Kind: authz.OwnerTeamHolder, Members: []authz.Principal{user(fmt.Sprintf("m%d", n))}}}
 	return d
 }
 

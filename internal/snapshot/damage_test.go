@@ -36,7 +36,25 @@ func bulky() *snapshot.Data {
 		id := fmt.Sprintf("f%03d", i)
 		t.RoleAssignments = append(t.RoleAssignments, allow(id, user(id), readerRole, "/environments/e1"))
 	}
+	addItems(t)
 	return d
+}
+
+// addItems adds two of everything that an environment can hold, in canonical order, and
+// nothing that the answers are about.
+func addItems(t *snapshot.Tenant) {
+	for i := range 2 {
+		id := fmt.Sprintf("i%d", i)
+		t.Tables = append(t.Tables, snapshot.Table{Environment: "e2", Table: authz.Table{Name: id, Ownership: authz.UserOwned, SecuredColumns: []string{"c"}}})
+		t.Users = append(t.Users, snapshot.EnvironmentUser{Environment: "e2", Principal: user(id), BusinessUnit: "b1"})
+		t.Teams = append(t.Teams, snapshot.Team{ID: id, Environment: "e2", Kind: authz.OwnerTeamHolder, Members: []authz.Principal{user(id)}})
+		t.ColumnProfiles = append(t.ColumnProfiles, snapshot.ColumnProfile{
+			ID: id, Environment: "e2", Columns: []snapshot.ColumnRight{{Table: id, Column: "c", Rights: reading}}, Principals: []authz.Principal{user(id)},
+		})
+		t.Shares = append(t.Shares, snapshot.Share{Environment: "e2", Table: id, Record: "r", Share: authz.Share{WithOrganization: true, Rights: reading}})
+		t.Apps = append(t.Apps, snapshot.App{ID: id, Environment: "e2", Tables: []snapshot.TableUse{{Table: id}}})
+		t.Flows = append(t.Flows, snapshot.Flow{ID: id, Environment: "e2", Maker: user(id)})
+	}
 }
 
 // aged makes a directory whose file has seen a few revisions and holds bulky data.
@@ -362,7 +380,8 @@ func TestRecordsAddedRemovedOrSwappedAreSeen(t *testing.T) {
 		}},
 		{"an empty value", func(b *bolt.Bucket) error { k, _ := b.Cursor().First(); return b.Put(clone(k), nil) }},
 	} {
-		for _, bucket := range []string{"grants", "role_assignments", "group_denials", "scopes", "tenants", "environments"} {
+		for _, bucket := range []string{"grants", "role_assignments", "group_denials", "scopes", "tenants", "environments",
+			"tables", "environment_users", "teams", "column_profiles", "shares", "apps", "flows", "environment_teams", "profiled", "shared_tables"} {
 			t.Run(fmt.Sprint(c.name, " in ", bucket), func(t *testing.T) {
 				dir, file, at := aged(t)
 				db, err := bolt.Open(filepath.Join(dir, file), 0o600, nil)

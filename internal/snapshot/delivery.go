@@ -97,7 +97,7 @@ func (s *Store) Deliver(ctx context.Context, d *Delivery, change Change) (_ auth
 			return authz.Revision{}, fmt.Errorf("%w: tenant %q has role assignments besides those that are delivered one by one", ErrInvalid, data.Tenants[i].ID)
 		}
 	}
-	c, err := canonicalize(data)
+	c, err := s.compiler.canonicalize(data)
 	if err != nil {
 		return authz.Revision{}, err
 	}
@@ -290,7 +290,7 @@ func (in *sorted) delivered(rank int, id string, value []byte) (DeliveredAssignm
 // there is to know of role assignments is learnt from them.
 func (in *sorted) writeOrder() []section {
 	order := []section{grantsSection, roleAssignmentSection}
-	for sec := range section(dataCount) {
+	for _, sec := range dataSections {
 		if !slices.Contains(order, sec) {
 			order = append(order, sec)
 		}
@@ -535,7 +535,8 @@ func (in *sorted) records() int { return in.canonical.records() + int(in.kept) }
 func (in *sorted) total() uint64 {
 	memberships := 0
 	for i := range in.tenants {
-		memberships += len(in.tenants[i].memberships) + len(in.tenants[i].ownerships)
+		t := &in.tenants[i]
+		memberships += len(t.memberships) + len(t.ownerships) + t.derived()
 	}
 	return uint64(in.canonical.records()+memberships) + 3*in.read_
 }

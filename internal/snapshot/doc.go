@@ -9,6 +9,9 @@
 // [Snapshot] at whose revision it was read: a decision never mixes two revisions, and is
 // never taken on one older than the last that was published.
 //
+// What an environment with a database declares is worked out when it is first asked for and
+// belongs to its snapshot: [Reader.Database], [Reader.SecurityRole], [Reader.RecordSubject].
+//
 // The file is not believed. Every record carries a checksum that is compared on every
 // read, every revision carries counts and a hash over all records, a CURRENT file keeps
 // the high-water mark, and the structure of the file is walked before bbolt may open it.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
@@ -89,15 +90,20 @@ func (e *Edit) RemoveRoleAssignment(tenant, id string) (bool, error) {
 }
 
 // PutRoleDefinition makes a custom role, or changes the one with its identifier for all
-// who were assigned it.
+// who were assigned it. A role of an environment is a security role of its database, and
+// names tables that are declared there. What was assigned must still be assignable.
 func (e *Edit) PutRoleDefinition(tenant string, def authz.RoleDefinition) error {
 	def = canonicalRole(def)
 	err := e.check(tenant, func(p *problems) {
 		p.identifier(tenant, "a role definition", def.ID)
+		p.customRole(tenant, &def)
 		if _, err := e.store.compiler.role(def); err != nil {
 			p.addf("tenant %q: %w", tenant, err)
 		}
 	})
+	if err == nil {
+		err = e.checkRole(tenant, &def)
+	}
 	if err != nil {
 		return err
 	}
@@ -117,13 +123,14 @@ func (e *Edit) RemoveRoleDefinition(tenant, id string) (bool, error) {
 		if err != nil || !ok {
 			return false, err
 		}
-		return false, fmt.Errorf("%w: tenant %q: %d role assignments name the role definition %q", ErrInvalid, tenant, n, id)
+		return false, fmt.Errorf("%w: tenant %q: %d role assignments name the role definition %q", ErrInUse, tenant, n, id)
 	}
 	return e.remove(roleDefinitionSection, key)
 }
 
 // PutEnvironment makes an environment, or changes it; group is the environment group that
-// it is in from now on, which must exist, or empty.
+// it is in from now on, which must exist, or empty. The database of one cannot be taken away
+// while it holds anything, or security roles are assigned there.
 func (e *Edit) PutEnvironment(tenant string, environment Environment, group string) error {
 	known := true
 	if group != "" {
@@ -141,14 +148,27 @@ func (e *Edit) PutEnvironment(tenant string, environment Environment, group stri
 	if err != nil {
 		return err
 	}
+	if !environment.Dataverse {
+		if old, _, ok, err := e.EnvironmentOf(tenant, environment.ID); err != nil {
+			return err
+		} else if ok && old.Dataverse {
+			if err := e.withoutDatabase(tenant, environment.ID); err != nil {
+				return err
+			}
+		}
+	}
 	record := environmentRecord{id: environment.ID, group: group, dataverse: environment.Dataverse}
 	return e.put(environmentSection, appendPart(appendPart(nil, tenant), environment.ID), appendEnvironment(nil, record))
 }
 
-// RemoveEnvironment removes an environment and tells whether there was one. The business
-// units that it has must be removed in the same change. Role assignments at its scopes
-// stay; nothing inherits from them.
+// RemoveEnvironment removes an environment and tells whether there was one. What it holds
+// must be removed before (see [Reader.ItemsOf]), its business units in the same change. Role
+// assignments at its scopes stay; nothing inherits from them.
 func (e *Edit) RemoveEnvironment(tenant, id string) (bool, error) {
+	p := &problems{}
+	if err := errors.Join(e.left(p, tenant, id), inUse(p)); err != nil {
+		return false, err
+	}
 	return e.remove(environmentSection, appendPart(appendPart(nil, tenant), id))
 }
 
@@ -172,18 +192,23 @@ func (e *Edit) RemoveEnvironmentGroup(tenant, id string) (bool, error) {
 			return false, err
 		}
 		if environment.Group == id {
-			return false, fmt.Errorf("%w: tenant %q: environment %q is in the environment group %q: take it out first", ErrInvalid, tenant, environment.ID, id)
+			return false, fmt.Errorf("%w: tenant %q: environment %q is in the environment group %q: take it out first", ErrInUse, tenant, environment.ID, id)
 		}
 	}
 	return e.remove(environmentGroupSection, appendPart(appendPart(nil, tenant), id))
 }
 
-// PutBusinessUnit makes a business unit of an environment, or moves it below another.
+// PutBusinessUnit makes a business unit of an environment, or moves it below another. A
+// second root is refused while users, teams or roles name no business unit, which means the
+// root.
 func (e *Edit) PutBusinessUnit(tenant string, unit authz.BusinessUnit) error {
 	err := e.check(tenant, func(p *problems) {
 		p.identifier(tenant, "a business unit", unit.ID)
 		p.identifier(tenant, "a business unit's environment", unit.Environment)
 	})
+	if err == nil {
+		err = e.oneRoot(tenant, unit)
+	}
 	if err != nil {
 		return err
 	}
@@ -191,8 +216,13 @@ func (e *Edit) PutBusinessUnit(tenant string, unit authz.BusinessUnit) error {
 }
 
 // RemoveBusinessUnit removes a business unit and tells whether there was one. Those below
-// it must be removed or moved in the same change.
+// it must be removed or moved in the same change; it is refused while users, teams or roles
+// are in it.
 func (e *Edit) RemoveBusinessUnit(tenant, environment, id string) (bool, error) {
+	p := &problems{}
+	if err := errors.Join(e.unitUsers(p, tenant, environment, id), inUse(p)); err != nil {
+		return false, err
+	}
 	return e.remove(businessUnitSection, appendPart(appendPart(appendPart(nil, tenant), environment), id))
 }
 

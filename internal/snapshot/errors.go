@@ -15,9 +15,10 @@ var (
 	ErrCorrupt = errors.New("the snapshot on disk is damaged")
 	// ErrSchema says that the snapshot was written by a newer release.
 	ErrSchema = errors.New("the snapshot was written by a newer release: run that release, or deliver the data again with pathgrant import --restore")
-	// ErrCatalogue says that the stored data does not fit the catalogue it is opened
-	// with: a custom role names a permission that does not exist, an assignment names a
-	// role that does not exist, or identifiers are stored in another spelling.
+	// ErrCatalogue says that the stored data does not fit the catalogue and the roles it is
+	// opened with: a custom role names a permission that does not exist, or has what is a
+	// role's of those; an assignment names a role that does not exist; or identifiers are
+	// stored in another spelling.
 	ErrCatalogue = errors.New("the stored data does not fit the catalogue")
 	// ErrReadOnly says that the store was opened to be read.
 	ErrReadOnly = errors.New("the store was opened read-only")
@@ -25,6 +26,9 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrInvalid says that data to be stored contradicts itself; nothing was changed.
 	ErrInvalid = errors.New("the data is not valid")
+	// ErrInUse says that something cannot be removed or changed, because something else
+	// needs it as it is; nothing was changed. It is an [ErrInvalid].
+	ErrInUse = fmt.Errorf("%w: it is in use", ErrInvalid)
 )
 
 // corruptf says what is damaged; the error is an [ErrCorrupt].

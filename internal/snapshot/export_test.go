@@ -112,12 +112,52 @@ func Recode(sec int, payload string) (again string, ok bool) {
 		b = appendGrants(nil, &v)
 	case roleUseSection:
 		var v uint64
-		v, err = readCount(payload)
+		v, err = readRoleUse(payload)
 		b = appendCount(nil, v)
 	case logSection, noteSection:
 		var v []byte
 		v, err = readOpaque(section(sec), payload)
 		b = appendOpaque(nil, v)
+	case tableSection:
+		var v authz.Table
+		v, err = readTable(payload)
+		b = appendTable(nil, &v)
+	case environmentUserSection:
+		var v EnvironmentUser
+		v, err = readEnvironmentUser("e", authz.Principal{Type: authz.User, ID: "u"}, payload)
+		b = appendEnvironmentUser(nil, &v)
+	case teamSection:
+		var v Team
+		v, err = readTeam("t", payload)
+		b = appendTeam(nil, &v)
+	case columnProfileSection:
+		var v ColumnProfile
+		v, err = readColumnProfile("e", "p", payload)
+		b = appendColumnProfile(nil, &v)
+	case shareSection:
+		var v Share
+		v, err = readShare("e", "account", "r", "u", false, payload)
+		b = appendShare(nil, &v)
+	case appSection:
+		var v App
+		v, err = readApp("e", "a", payload)
+		b = appendApp(nil, &v)
+	case flowSection:
+		var v Flow
+		v, err = readFlow("e", "f", payload)
+		b = appendFlow(nil, &v)
+	case environmentTeamSection:
+		var v placedTeam
+		v, err = readPlacedTeam("e", "t", payload)
+		b = appendPlacedTeam(nil, v)
+	case profiledSection:
+		var v []ColumnRight
+		v, err = readColumns(payload)
+		b = appendColumns(nil, v)
+	case sharedTableSection:
+		var v uint64
+		v, err = readCount(sharedTableSection, payload)
+		b = appendCount(nil, v)
 	default:
 		return "", false
 	}
@@ -131,7 +171,7 @@ func PayloadsOf(d *Data) (map[int][]string, error) {
 		return nil, err
 	}
 	all := map[int][]string{}
-	for sec := range section(dataCount) {
+	for _, sec := range dataSections {
 		err := c.each(sec, func(_, payload []byte) error {
 			all[int(sec)] = append(all[int(sec)], string(payload))
 			return nil
@@ -181,8 +221,8 @@ func (s *Store) SetBloatedAbove(size int64) { s.bloatedAbove = size }
 // changes: all but the change log and the notes.
 func (s *Store) HeldDataSum() [4]uint64 {
 	var d digest
-	for _, sum := range s.current.Load().state.contents.sums[:dataCount] {
-		d.add(sum)
+	for _, sec := range dataSections {
+		d.add(s.current.Load().state.contents.sums[sec])
 	}
 	return d
 }
@@ -208,4 +248,12 @@ func SpoilLog(path string, n uint64) error {
 // Damage sets aside the file that is served from, as if a record of it did not fit.
 func (s *Store) Damage() {
 	s.damage(s.current.Load().file, corruptf("for a test"))
+}
+
+// PoisonDatabase makes memory say that no record of the environment is shared with everyone.
+func (s *Store) PoisonDatabase(tenant, environment string) {
+	databases := s.current.Load().tenants[tenant].databases
+	poisoned := databases[environment].declaring(databases[environment].tables)
+	poisoned.shared = nil
+	databases[environment] = poisoned
 }

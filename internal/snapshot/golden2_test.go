@@ -34,6 +34,9 @@ tenants:
     businessUnits:
       - {id: b1, environment: e2}
       - {id: b2, environment: e2, parent: b1}
+    tables:
+      - {environment: e2, name: Account, securedColumns: [rating]}
+      - {environment: e2, name: new_bank, classes: [custom], ownership: User, entitySet: new_banks, securedColumns: [limit, pin]}
     principals:
       - {principalType: User, principalObjectId: ada, displayName: Ada, mail: ada@example.com}
       - {principalType: User, principalObjectId: eve, disabled: true}
@@ -41,13 +44,30 @@ tenants:
     groups:
       - {id: makers, displayName: Makers, members: [{principalType: User, principalObjectId: ada}, {principalType: ApplicationUser, principalObjectId: 0b070000-0000-4000-8000-00000000000b}], owners: [{principalType: User, principalObjectId: root}]}
       - {id: staff, members: [{principalType: User, principalObjectId: eve}, {principalType: Group, principalObjectId: makers}]}
+    users:
+      - {environment: e2, principalType: User, principalObjectId: ada, businessUnit: b2}
+      - {environment: e2, principalType: ApplicationUser, principalObjectId: 0b070000-0000-4000-8000-00000000000b, disabled: true, serviceInstalled: true}
+    teams:
+      - {id: cccccccc-0000-4000-8000-00000000000f, environment: e2, teamType: GroupTeam, group: makers}
+      - {id: field, environment: e2, displayName: Field, teamType: OwnerTeam, businessUnit: b1, members: [{principalType: User, principalObjectId: ada}]}
+    columnProfiles:
+      - {id: pins, environment: e2, displayName: PINs, columns: [{table: new_bank, column: pin, rights: [Read, Update]}], principals: [{principalType: User, principalObjectId: ada}, {principalType: Team, principalObjectId: field}]}
+    shares:
+      - {environment: e2, table: Account, record: r1, everyone: true, rights: [Read]}
+      - {environment: e2, table: Account, record: r1, principalType: Team, principalObjectId: field, rights: [Read, Write]}
+    apps:
+      - {id: app1, environment: e2, displayName: Banking, sharedWith: [{principalType: Group, principalObjectId: makers}], everyone: true, tables: [{table: new_bank, privileges: [Read]}]}
+    flows:
+      - {id: flow1, environment: e2, maker: {principalType: User, principalObjectId: ada}, runOnlyUsers: [{principalType: User, principalObjectId: eve}], connections: [{name: data, connector: dataverse, provider: RunOnlyUser, tables: [{table: Account}]}]}
     roleDefinitions:
       - {roleDefinitionId: aaaaaaaa-0000-4000-8000-00000000000f, roleDefinitionName: "Flow Operator", description: "Runs flows.", permissions: ["PowerAutomate.Flows.*"], permissionsExceptions: [PowerAutomate.Flows.Delete], assignableScopes: ["/tenants/{0}"], restrictedScopes: ["/tenants/{0}/environments/{1}"]}
+      - {roleDefinitionId: bbbbbbbb-0000-4000-8000-00000000000f, roleDefinitionName: Bankers, environment: e2, businessUnit: b1, privileges: [Dataverse.Account.Read@ParentChild, "Dataverse.new_bank.{CRWD,Append}@BusinessUnit"], teamOnly: true, assignableRoles: [236750cd-45ae-4939-ab12-b24b920ced93]}
     roleAssignments:
       - {roleAssignmentId: a1, principalType: User, principalObjectId: root, roleDefinitionId: 0cb07c69-1631-4725-ab35-e59e001c51ea, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a, createdOn: 2026-01-02T03:04:05Z, createdByPrincipalType: User, createdByPrincipalObjectId: boss}
       - {roleAssignmentId: a2, principalType: Group, principalObjectId: staff, roleDefinitionId: c886ad2e-27f7-4874-8381-5849b8d8a090, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a}
       - {roleAssignmentId: a4, principalType: Group, principalObjectId: makers, roleDefinitionId: aaaaaaaa-0000-4000-8000-00000000000f, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a/environmentGroups/g1, effect: FORBID}
       - {roleAssignmentId: 0a050000-0000-4000-8000-000000000005, principalType: ApplicationUser, principalObjectId: 0b070000-0000-4000-8000-00000000000b, roleDefinitionId: ff954d61-a89a-4fbe-ace9-01c367b89f87, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a/environments/e1, expiresOn: 2030-01-01T00:00:00Z}
+      - {roleAssignmentId: a8, principalType: User, principalObjectId: ada, roleDefinitionId: 236750cd-45ae-4939-ab12-b24b920ced93, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a/environments/e2}
       - {roleAssignmentId: a3, principalType: Group, principalObjectId: makers, roleDefinitionId: c886ad2e-27f7-4874-8381-5849b8d8a090, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a/environments/e2, effect: DENY}
       - {roleAssignmentId: a6, principalType: DirectoryRole, principalObjectId: 11648597-926c-4cf3-9c36-bcebb0ba8dcc, roleDefinitionId: c886ad2e-27f7-4874-8381-5849b8d8a090, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a/environments/e3}
       - {roleAssignmentId: a7, principalType: User, principalObjectId: ada, roleDefinitionId: ff954d61-a89a-4fbe-ace9-01c367b89f87, scope: /tenants/7f1d0000-0000-4000-8000-00000000000a/environments/e3/powerapps/app7}
@@ -90,7 +110,7 @@ func goldenOptions(t testing.TB, dir string) (snapshot.Options, *naming.Catalogu
 		t.Fatal(err)
 	}
 	return snapshot.Options{
-		Dir: dir, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: catalogues.FoldCase(), CacheBytes: -1,
+		Dir: dir, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), FoldCase: catalogues.FoldCase(), CacheBytes: -1,
 		Now: func() time.Time { return time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC) },
 	}, catalogues
 }
@@ -182,6 +202,7 @@ func TestTheGoldenDirectoryOfLayout2(t *testing.T) {
 	if err != nil || !v.Intact || v.Verified != 4 || v.Head.Number != 4 {
 		t.Errorf("the change audit: %+v, %v", v, err)
 	}
+	goldenRecords(t, s)
 	if err := s.Read(t.Context(), func(r *snapshot.Reader) error {
 		note, err := r.Note("golden", "k")
 		owned, err2 := r.OwnedBy(goldenTenant, group("makers"))
@@ -206,6 +227,43 @@ func TestTheGoldenDirectoryOfLayout2(t *testing.T) {
 	// And it can be changed.
 	if r, err := s.Update(t.Context(), snapshot.Change{}, func(e *snapshot.Edit) error { return e.PutTenant("t3", false) }); err != nil || r.Number != 6 {
 		t.Errorf("revision %v, %v", r, err)
+	}
+}
+
+// goldenRecords asks what the golden directory's database says.
+func goldenRecords(t *testing.T, s *snapshot.Store) {
+	t.Helper()
+	ada := subject(t, authz.SubjectSpec{Tenant: goldenTenant, Principal: user("ada")})
+	if err := s.Read(t.Context(), func(r *snapshot.Reader) error {
+		db, err := r.Database(goldenTenant, "e2")
+		who, err2 := r.RecordSubject(goldenTenant, "e2", ada)
+		shares, err3 := r.SharesOf(goldenTenant, "e2", "account", "r1")
+		if err := errors.Join(err, err2, err3); err != nil {
+			return err
+		}
+		for _, q := range []struct {
+			permission string
+			record     authz.Record
+			columns    []string
+			want       authz.AccessStep
+		}{
+			{"Dataverse.Account.Read", authz.Record{Owner: user("eve"), BusinessUnit: "b1"}, nil, authz.NoAccess},
+			{"Dataverse.Account.Read", authz.Record{Owner: user("eve"), BusinessUnit: "b1", Shares: shares}, nil, authz.ShareAccess},
+			{"Dataverse.Account.Write", authz.Record{Owner: user("eve"), BusinessUnit: "b1", Shares: shares}, nil, authz.ShareAccess},
+			{"Dataverse.Account.Delete", authz.Record{Owner: user("eve"), BusinessUnit: "b1", Shares: shares}, nil, authz.NoAccess},
+			{"Dataverse.Account.Delete", authz.Record{Owner: authz.Principal{Type: authz.Team, ID: "field"}, BusinessUnit: "b1"}, nil, authz.OwnerAccess},
+			{"Dataverse.Account.Read", authz.Record{Owner: user("ada")}, []string{"Rating"}, authz.NoAccess},
+			{"Dataverse.new_bank.Read", authz.Record{Owner: user("ada")}, nil, authz.NoAccess},
+		} {
+			table, privilege, ok := db.Permission(q.permission)
+			d := authz.DecideRecord(db, authz.RecordRequest{Caller: who, Table: table, Privilege: privilege, Record: &q.record, Columns: q.columns}, 1_780_000_000)
+			if !ok || d.Step != q.want {
+				t.Errorf("%s of %+v: %+v, want %v", q.permission, q.record, d, q.want)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 

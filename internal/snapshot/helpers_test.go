@@ -28,7 +28,45 @@ func TestMain(m *testing.M) {
 const (
 	readerRole      = "c886ad2e-27f7-4874-8381-5849b8d8a090"
 	contributorRole = "ff954d61-a89a-4fbe-ace9-01c367b89f87"
+	// The shipped security roles: for users and teams, one that is for what a team owns, one
+	// that a group can hold, one of websites, and one that acts for others.
+	basicRole    = "236750cd-45ae-4939-ab12-b24b920ced93"
+	serviceRole  = "5e4b1ce0-0000-4000-8000-000000000001"
+	makerRole    = "5e4b1ce0-0000-4000-8000-000000000002"
+	siteRole     = "5e4b1ce0-0000-4000-8000-000000000003"
+	delegateRole = "d892cc0b-28c7-4e88-bd92-72f2c366baed"
 )
+
+// securityRoles are shipped security roles, fewer and smaller than the product's.
+func securityRoles() []authz.RoleDefinition {
+	role := func(id, name, scope string, heldBy []authz.HolderKind, privileges ...string) authz.RoleDefinition {
+		return authz.RoleDefinition{
+			ID: id, Name: name, Category: authz.DataverseRoles, AssignableScopes: []string{scope}, Privileges: privileges,
+			Permissions: []string{"PowerApps.Apps.Read"}, Terms: &authz.RoleTerms{HeldBy: heldBy, Database: authz.DatabaseRequired},
+		}
+	}
+	anybody := []authz.HolderKind{authz.UserHolder, authz.ApplicationUserHolder, authz.OwnerTeamHolder, authz.GroupTeamHolder}
+	const environment = "/tenants/{0}/environments/{1}"
+	team := role(serviceRole, "Team Only", environment, anybody, "Dataverse.Account.Read@User")
+	team.TeamOnly = true
+	return []authz.RoleDefinition{
+		role(basicRole, "Basic User", environment, anybody, "Dataverse.{core}.ALL8@User", "Dataverse.{orgShared}.Read@BusinessUnit"),
+		team,
+		role(makerRole, "Maker", environment, append(anybody, authz.GroupHolder), "Dataverse.Publisher.Read@Organization"),
+		role(siteRole, "Website Owner", environment+"/websites/{2}", anybody[:1], "Dataverse.{site}.ALL8@User"),
+		role(delegateRole, "Delegate", environment, anybody[:2], "Dataverse.User.ActOnBehalf"),
+	}
+}
+
+// standardTables are tables that every database has, fewer than the product's.
+func standardTables() []authz.Table {
+	return []authz.Table{
+		{Name: "Account", Classes: authz.CoreTables, Ownership: authz.UserOwned, EntitySet: "accounts"},
+		{Name: "User", Classes: authz.SystemTables, Ownership: authz.BusinessUnitOwned, EntitySet: "systemusers"},
+		{Name: "Publisher", Classes: authz.CustomizationTables, Ownership: authz.OrganizationOwned},
+		{Name: "WebPage", Classes: authz.SiteTables, Ownership: authz.UserOwned},
+	}
+}
 
 func vocabulary() *authz.Vocabulary {
 	v, err := authz.NewVocabulary([]authz.Permission{
@@ -45,11 +83,11 @@ var theVocabulary = vocabulary()
 
 func options(dir string) snapshot.Options {
 	return snapshot.Options{
-		Dir: dir, Vocabulary: theVocabulary, CacheBytes: 1 << 20,
-		ShippedRoles: []authz.RoleDefinition{
+		Dir: dir, Vocabulary: theVocabulary, CacheBytes: 1 << 20, StandardTables: standardTables(),
+		ShippedRoles: append([]authz.RoleDefinition{
 			{ID: readerRole, Name: "Power Platform Reader", Permissions: []string{"*.Read"}},
 			{ID: contributorRole, Name: "Power Platform Contributor", Permissions: []string{"*"}},
-		},
+		}, securityRoles()...),
 	}
 }
 
@@ -97,6 +135,7 @@ func closed(t testing.TB, s *snapshot.Store) {
 func user(id string) authz.Principal  { return authz.Principal{Type: authz.User, ID: id} }
 func app(id string) authz.Principal   { return authz.Principal{Type: authz.ApplicationUser, ID: id} }
 func group(id string) authz.Principal { return authz.Principal{Type: authz.Group, ID: id} }
+func team(id string) authz.Principal  { return authz.Principal{Type: authz.Team, ID: id} }
 func directoryRole(id string) authz.Principal {
 	return authz.Principal{Type: authz.DirectoryRole, ID: id}
 }

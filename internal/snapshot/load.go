@@ -81,13 +81,16 @@ func loadSmall(tx *bolt.Tx) ([]*smallTenant, error) {
 	if err := l.scopes(func(t *Tenant, e environmentRecord) { environments[t.ID] = append(environments[t.ID], e) }); err != nil {
 		return nil, err
 	}
+	if err := l.tables(); err != nil {
+		return nil, err
+	}
 	all := make([]*smallTenant, 0, len(l.order))
 	byID := make(map[string]*smallTenant, len(l.order))
 	for _, id := range l.order {
 		t := l.tenants[id]
 		small := &smallTenant{
 			id: id, directoryComplete: t.DirectoryComplete, environments: environments[id],
-			units: t.BusinessUnits, roles: t.RoleDefinitions,
+			units: t.BusinessUnits, roles: t.RoleDefinitions, tables: t.Tables,
 		}
 		for _, g := range t.EnvironmentGroups {
 			small.groups = append(small.groups, g.ID)
@@ -102,9 +105,18 @@ func loadSmall(tx *bolt.Tx) ([]*smallTenant, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := l.each(sharedTableSection, func(t *Tenant, key *keyReader, payload string) error {
+		table := sharedTable{environment: key.part(), table: key.part()}
+		n, err := readCount(sharedTableSection, payload)
+		table.n = n
+		byID[t.ID].sharedTables = append(byID[t.ID].sharedTables, table)
+		return err
+	}); err != nil {
+		return nil, err
+	}
 	err := l.each(roleUseSection, func(t *Tenant, key *keyReader, payload string) error {
 		use := roleCount{role: key.part()}
-		n, err := readCount(payload)
+		n, err := readRoleUse(payload)
 		use.n = n
 		byID[t.ID].roleUse = append(byID[t.ID].roleUse, use)
 		return err
@@ -153,6 +165,11 @@ func loadData(ctx context.Context, tx *bolt.Tx, schema uint64, assignments bool)
 	}); err != nil {
 		return nil, err
 	}
+	if schema > wideSchema {
+		if err := l.items(); err != nil {
+			return nil, err
+		}
+	}
 	n := 0
 	if !assignments {
 		return l.data(), nil
@@ -168,6 +185,61 @@ func loadData(ctx context.Context, tx *bolt.Tx, schema uint64, assignments bool)
 		return nil, err
 	}
 	return l.data(), nil
+}
+
+// tables reads the tables that environments declare.
+func (l *loader) tables() error {
+	return l.each(tableSection, func(t *Tenant, key *keyReader, payload string) error {
+		environment := key.part()
+		key.part() // the name, as it is compared
+		table, err := readTable(payload)
+		t.Tables = append(t.Tables, Table{Environment: environment, Table: table})
+		return err
+	})
+}
+
+// items reads what environments hold.
+func (l *loader) items() error {
+	for _, sec := range []struct {
+		section section
+		read    func(t *Tenant, key *keyReader, payload string) error
+	}{
+		{environmentUserSection, func(t *Tenant, key *keyReader, payload string) error {
+			u, err := readEnvironmentUser(key.part(), key.principal(), payload)
+			t.Users = append(t.Users, u)
+			return err
+		}},
+		{teamSection, func(t *Tenant, key *keyReader, payload string) error {
+			team, err := readTeam(key.part(), payload)
+			t.Teams = append(t.Teams, team)
+			return err
+		}},
+		{columnProfileSection, func(t *Tenant, key *keyReader, payload string) error {
+			p, err := readColumnProfile(key.part(), key.part(), payload)
+			t.ColumnProfiles = append(t.ColumnProfiles, p)
+			return err
+		}},
+		{shareSection, func(t *Tenant, key *keyReader, payload string) error {
+			s, err := readShareOf(key.part(), key, payload)
+			t.Shares = append(t.Shares, s)
+			return err
+		}},
+		{appSection, func(t *Tenant, key *keyReader, payload string) error {
+			a, err := readApp(key.part(), key.part(), payload)
+			t.Apps = append(t.Apps, a)
+			return err
+		}},
+		{flowSection, func(t *Tenant, key *keyReader, payload string) error {
+			f, err := readFlow(key.part(), key.part(), payload)
+			t.Flows = append(t.Flows, f)
+			return err
+		}},
+	} {
+		if err := l.each(sec.section, sec.read); err != nil {
+			return err
+		}
+	}
+	return l.tables()
 }
 
 func (l *loader) data() *Data {

@@ -68,6 +68,7 @@ type TenantView struct {
 	roles             map[string]*authz.Role // the tenant's own, besides the shipped ones
 	shipped           map[string]*authz.Role
 	denials           *authz.Grants
+	databases         map[string]*database // of the environments that have one
 }
 
 // Hierarchy says which scope of the tenant inherits from which.
@@ -122,12 +123,20 @@ type slotTable [slotCount]atomic.Uint64
 type compiler struct {
 	vocabulary *authz.Vocabulary
 	shipped    map[string]*authz.Role
+	security   map[string]*authz.RoleDefinition // the shipped security roles
+	named      map[string]*authz.RoleDefinition // those of packs, by the keys of names and aliases
+	tables     []authz.Table                    // those that every database has
 	unknownOK  bool
 }
 
 func newCompiler(o *Options) (*compiler, error) {
-	c := &compiler{vocabulary: o.Vocabulary, shipped: make(map[string]*authz.Role, len(o.ShippedRoles)), unknownOK: o.UnknownScopesAtTenant}
-	var errs []error
+	c := &compiler{
+		vocabulary: o.Vocabulary, shipped: make(map[string]*authz.Role, len(o.ShippedRoles)), security: map[string]*authz.RoleDefinition{},
+		named:  map[string]*authz.RoleDefinition{},
+		tables: o.StandardTables, unknownOK: o.UnknownScopesAtTenant,
+	}
+	db, err := authz.NewDatabase(authz.DatabaseSpec{Tables: o.StandardTables})
+	errs := []error{err}
 	for _, def := range o.ShippedRoles {
 		role, err := o.Vocabulary.CompileShipped(def)
 		if err != nil {
@@ -135,6 +144,16 @@ func newCompiler(o *Options) (*compiler, error) {
 			continue
 		}
 		c.shipped[def.ID] = role
+		if def.Pack != "" {
+			for _, name := range append([]string{def.Name}, def.Aliases...) {
+				c.named[authz.RoleNameKey(name)] = &def
+			}
+		}
+		if def.IsSecurityRole() {
+			_, err := db.CompileShipped(def)
+			errs = append(errs, err)
+			c.security[def.ID] = &def
+		}
 	}
 	return c, errors.Join(errs...)
 }
@@ -149,6 +168,8 @@ type smallTenant struct {
 	roles             []authz.RoleDefinition
 	denials           []RoleAssignment
 	roleUse           []roleCount
+	tables            []Table
+	sharedTables      []sharedTable
 }
 
 // hierarchySpec lists the tenant's scopes.
@@ -188,13 +209,21 @@ func (c *compiler) compile(t *smallTenant, number uint64) (*TenantView, error) {
 	if len(errs) == 0 {
 		for _, use := range t.roleUse {
 			if view.Role(use.role) == nil {
-				errs = append(errs, fmt.Errorf("%d role assignments name the role definition %q, which does not exist", use.n, use.role))
+				errs = append(errs, fmt.Errorf("%d role assignments name the role definition %q, which does not exist: if it is of a role pack, load that pack (--role-pack)", use.n, use.role))
 			}
 		}
 	}
 	hierarchy, err := authz.NewHierarchy(t.hierarchySpec(c.unknownOK))
 	if err != nil {
 		errs = append(errs, err)
+	}
+	view.databases = c.databasesOf(t)
+	for _, e := range t.environments {
+		if d := view.databases[e.id]; d != nil && err == nil {
+			if err := d.check(); err != nil {
+				errs = append(errs, fmt.Errorf("environment %q: %w", e.id, err))
+			}
+		}
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("tenant %q: %w", t.id, errors.Join(errs...))
@@ -221,6 +250,7 @@ func (c *canonicalTenant) small() *smallTenant {
 	t := &smallTenant{
 		id: c.source.ID, directoryComplete: c.source.DirectoryComplete,
 		groups: c.groups, environments: c.environments, units: c.units, roles: c.roles, roleUse: c.roleUse,
+		tables: c.tables, sharedTables: c.sharedTables,
 	}
 	for _, a := range c.assignments {
 		if isGroupDenial(a) {

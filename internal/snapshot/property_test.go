@@ -21,8 +21,17 @@ import (
 var (
 	someUsers  = []string{"u1", "u2", "u3"}
 	someGroups = []string{"g1", "g2", "g3"}
-	someScopes = []string{"", "/environments/e1", "/environments/e2", "/environmentGroups/eg1", "/environments/e1/apps/a"}
+	someScopes = []string{"", "/environments/e1", "/environments/e2", "/environmentGroups/eg1", "/environments/e1/apps/a", "/environments/e2/businessUnits/b1"}
+	someTeams  = []string{"tm1", "tm2"}
 )
+
+// drawHolder draws whom a role can be assigned to.
+func drawHolder(t *rapid.T) authz.Principal {
+	if rapid.IntRange(0, 3).Draw(t, "team") == 0 {
+		return team(rapid.SampledFrom(someTeams).Draw(t, "team's name"))
+	}
+	return drawPrincipal(t)
+}
 
 func drawPrincipal(t *rapid.T) authz.Principal {
 	switch rapid.IntRange(0, 3).Draw(t, "principal type") {
@@ -152,11 +161,18 @@ func drawTenant(t *rapid.T, id string) snapshot.Tenant {
 			x.Groups = append(x.Groups, g)
 		}
 	}
+	customs := []string{readerRole, contributorRole, basicRole, "r1"}
+	if x.Environments[1].Dataverse {
+		drawItems(t, &x)
+		if len(x.RoleDefinitions) > 1 {
+			customs = append(customs, "s1")
+		}
+	}
 	for i := range 8 {
 		if rapid.Bool().Draw(t, "assigned") {
 			x.RoleAssignments = append(x.RoleAssignments, snapshot.RoleAssignment{
-				ID: fmt.Sprintf("a%d", i), Principal: drawPrincipal(t),
-				RoleDefinitionID: rapid.SampledFrom([]string{readerRole, contributorRole, "r1"}).Draw(t, "role"),
+				ID: fmt.Sprintf("a%d", i), Principal: drawHolder(t),
+				RoleDefinitionID: rapid.SampledFrom(customs).Draw(t, "role"),
 				Scope:            authz.Scope("/tenants/" + id + rapid.SampledFrom(someScopes).Draw(t, "scope")),
 				Effect:           rapid.SampledFrom([]authz.AssignmentEffect{authz.AssignAllow, authz.AssignDeny, authz.AssignForbid}).Draw(t, "effect"),
 				Expires:          int64(rapid.IntRange(0, 2).Draw(t, "expires")),
@@ -204,10 +220,26 @@ func oracle(d *snapshot.Data, of *authz.Subject) string {
 				all, grown = append(all, group(g.ID)), true
 			}
 		}
+		for _, tm := range x.Teams {
+			members := tm.Members
+			if tm.Kind == authz.GroupTeamHolder {
+				members = []authz.Principal{group(tm.Group)}
+			}
+			in := slices.ContainsFunc(members, func(m authz.Principal) bool {
+				return slices.ContainsFunc(all, func(p authz.Principal) bool { return same(m, p) })
+			})
+			if in && !slices.Contains(all, team(tm.ID)) {
+				all, grown = append(all, team(tm.ID)), true
+			}
+		}
 	}
 	var held []string
 	for _, a := range x.RoleAssignments {
 		if slices.ContainsFunc(all, func(p authz.Principal) bool { return same(a.Principal, p) }) {
+			if security := a.RoleDefinitionID == basicRole || a.RoleDefinitionID == "s1"; security {
+				text, _, _ := strings.Cut(string(a.Scope), "/businessUnits/")
+				a.Scope = authz.Scope(text)
+			}
 			held = append(held, fmt.Sprint(a.ID, a.Principal, a.RoleDefinitionID, a.Scope, a.Effect, a.Expires))
 		}
 	}
@@ -290,6 +322,9 @@ func TestChangesAddUpToTheData(t *testing.T) {
 				t.Fatal("a cached view differed")
 			}
 			if err := s.Read(t.Context(), func(r *snapshot.Reader) error {
+				for _, of := range who {
+					sameItems(t, r, d, of)
+				}
 				for _, id := range []string{"t1", "t22"} {
 					got, err := readOwnership(r, id)
 					if diff := cmp.Diff(ownership(d, id), got); err != nil || diff != "" {

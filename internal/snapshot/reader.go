@@ -35,7 +35,11 @@ type Reader struct {
 	now      time.Time
 	tx       *bolt.Tx      // nil: it has ended
 	writer   *recordWriter // nil: nothing is changed
-	failed   error         // why nothing of the transaction may be kept
+	// databases are those that differ so far, by tenant and environment; with anew, all that
+	// were asked for.
+	anew      bool
+	databases map[[2]string]*draftDatabase
+	failed    error // why nothing of the transaction may be kept
 }
 
 // Read lets read see what is held, all of it at one revision. It must be short: as long
@@ -536,7 +540,7 @@ func (r *Reader) RoleUse(tenant, roleID string) (uint64, error) {
 	if err := r.settled(func() error { return nil }); err != nil {
 		return 0, err
 	}
-	n, _, err := one(r, roleUseSection, appendPart(appendPart(nil, tenant), roleID), readCount)
+	n, _, err := one(r, roleUseSection, appendPart(appendPart(nil, tenant), roleID), readRoleUse)
 	return n, err
 }
 

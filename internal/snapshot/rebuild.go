@@ -281,7 +281,7 @@ func (w *databaseWriter) write(ctx context.Context) (err error) {
 
 // keep copies what is no part of the data.
 func (w *databaseWriter) keep(ctx context.Context, db *bolt.DB, from *bolt.Tx) error {
-	for sec := section(dataCount); int(sec) < sectionCount; sec++ {
+	for _, sec := range keptSections {
 		if from.Bucket(sectionBuckets[sec]) == nil {
 			continue // of a layout that had none
 		}

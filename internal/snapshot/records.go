@@ -62,7 +62,18 @@ func appendRoleDefinition(b []byte, def *authz.RoleDefinition) []byte {
 	b = appendTexts(b, def.Permissions)
 	b = appendTexts(b, def.PermissionsExceptions)
 	b = appendTexts(b, def.AssignableScopes)
-	return appendTexts(b, def.RestrictedScopes)
+	b = appendTexts(b, def.RestrictedScopes)
+	b = appendTexts(b, def.Privileges)
+	b = appendText(appendText(appendBool(b, def.TeamOnly), def.Environment), def.BusinessUnit)
+	return appendTexts(b, assignableRoles(def))
+}
+
+// assignableRoles are what the terms of a custom role can say.
+func assignableRoles(def *authz.RoleDefinition) []string {
+	if def.Terms == nil {
+		return nil
+	}
+	return def.Terms.AssignableRoles
 }
 
 func readRoleDefinition(id, payload string) (authz.RoleDefinition, error) {
@@ -74,6 +85,16 @@ func readRoleDefinition(id, payload string) (authz.RoleDefinition, error) {
 	def.PermissionsExceptions = r.texts()
 	def.AssignableScopes = r.texts()
 	def.RestrictedScopes = r.texts()
+	if r.wide { // layout 1 had no more of it
+		return def, r.done(roleDefinitionSection)
+	}
+	def.Privileges = r.texts()
+	def.TeamOnly = r.bool()
+	def.Environment = r.text()
+	def.BusinessUnit = r.text()
+	if roles := r.texts(); len(roles) > 0 {
+		def.Terms = &authz.RoleTerms{AssignableRoles: roles}
+	}
 	return def, r.done(roleDefinitionSection)
 }
 
@@ -274,11 +295,13 @@ func appendCount(b []byte, n uint64) []byte {
 	return binary.AppendUvarint(append(b, payloadForm), n)
 }
 
-func readCount(payload string) (uint64, error) {
+func readCount(sec section, payload string) (uint64, error) {
 	r := readPayload(payload)
 	n := r.uint()
-	return n, r.done(roleUseSection)
+	return n, r.done(sec)
 }
+
+func readRoleUse(payload string) (uint64, error) { return readCount(roleUseSection, payload) }
 
 // checkRecord tells whether a record of a section can be read, in a file of that layout.
 func checkRecord(schema uint64, sec section, key []byte, payload string) error {
@@ -324,7 +347,7 @@ func checkRecord(schema uint64, sec section, key []byte, payload string) error {
 		err = readEmpty(sec, payload)
 	case roleUseSection:
 		k.part()
-		_, err = readCount(payload)
+		_, err = readRoleUse(payload)
 	case ownedSection:
 		k.principal()
 		k.principal()
@@ -333,7 +356,7 @@ func checkRecord(schema uint64, sec section, key []byte, payload string) error {
 		k.rest = nil // what follows the bucket is the note's key as it is
 		_, err = readOpaque(sec, payload)
 	default:
-		return corruptf("section %d is unknown", sec)
+		err = checkItem(sec, &k, payload)
 	}
 	if err != nil {
 		return err

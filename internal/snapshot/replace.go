@@ -37,7 +37,7 @@ func (s *Store) Replace(ctx context.Context, d *Data, change Change) (authz.Revi
 	if s.options.ReadOnly {
 		return authz.Revision{}, ErrReadOnly
 	}
-	c, err := canonicalize(d)
+	c, err := s.compiler.canonicalize(d)
 	if err != nil {
 		return authz.Revision{}, err
 	}
@@ -112,7 +112,7 @@ func (s *Store) difference(ctx context.Context, held *Snapshot, c *canonical) ([
 		if err := sameRevision(tx, held); err != nil {
 			return err
 		}
-		for sec := range section(canonicalCount) {
+		for _, sec := range canonicalSections {
 			if err := differSection(ctx, tx, sec, c, add); err != nil {
 				return err
 			}

@@ -92,8 +92,8 @@ func (c *copied) total() uint64         { return c.from.state.contents.records()
 
 func (c *copied) records() int {
 	n := 0
-	for _, count := range c.from.state.contents.counts[:canonicalCount] {
-		n += int(count)
+	for _, sec := range canonicalSections {
+		n += int(c.from.state.contents.counts[sec])
 	}
 	return n
 }
@@ -211,7 +211,10 @@ func keptRecords(ctx context.Context, f *dbFile) (n uint64, err error) {
 		if err != nil {
 			return err
 		}
-		for sec := section(dataCount); int(sec) < sectionsOf(st.schema); sec++ {
+		for _, sec := range keptSections {
+			if int(sec) >= sectionsOf(st.schema) {
+				break // of a layout that had none
+			}
 			if err := verifySection(tx, sec, &st, ctx.Err); err != nil {
 				return err
 			}

@@ -26,6 +26,8 @@ type Options struct {
 	// Vocabulary and ShippedRoles are what role definitions are compiled with.
 	Vocabulary   *authz.Vocabulary
 	ShippedRoles []authz.RoleDefinition
+	// StandardTables are the tables that every environment with a database has.
+	StandardTables []authz.Table
 	// FoldCase says that identifiers are compared without case, and so stored in lower case.
 	FoldCase bool
 	// UnknownScopesAtTenant makes scopes that nobody listed children of the tenant.
@@ -84,6 +86,8 @@ type Store struct {
 	alarms      atomic.Uint64
 	waits       atomic.Uint64
 	firstStart  bool
+	// databasesOff says that databases in memory are not to be believed.
+	databasesOff atomic.Bool
 
 	// mu guards what follows, and every change of current.
 	mu         sync.Mutex
@@ -321,7 +325,7 @@ func (s *Store) readSnapshot(ctx context.Context, f *dbFile, m mark) (*Snapshot,
 		snap.tenants[t.id] = view
 	}
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("%w: use the catalogue that it was stored with, or deliver the data again with a restore: %w", ErrCatalogue, errors.Join(errs...))
+		return nil, fmt.Errorf("%w: use the catalogue and the role packs that it was stored with, or deliver the data again with a restore: %w", ErrCatalogue, errors.Join(errs...))
 	}
 	return snap, nil
 }

@@ -1,6 +1,7 @@
 package snapshot_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,6 +32,7 @@ type modelTenant struct {
 	directory    map[string]snapshot.Group
 	roles        map[string]authz.RoleDefinition
 	assignments  map[string]snapshot.RoleAssignment
+	*modelItems
 }
 
 func (m *model) clone() *model {
@@ -39,6 +41,7 @@ func (m *model) clone() *model {
 		c.tenants[id] = &modelTenant{
 			complete: t.complete, groups: maps.Clone(t.groups), environments: maps.Clone(t.environments), units: maps.Clone(t.units),
 			principals: maps.Clone(t.principals), directory: maps.Clone(t.directory), roles: maps.Clone(t.roles), assignments: maps.Clone(t.assignments),
+			modelItems: t.modelItems.clone(),
 		}
 	}
 	return c
@@ -65,6 +68,7 @@ func (m *model) data() *snapshot.Data {
 		for _, e := range t.environments {
 			x.Environments = append(x.Environments, e.Environment)
 		}
+		t.addTo(&x)
 		d.Tenants = append(d.Tenants, x)
 	}
 	return d
@@ -86,15 +90,15 @@ func (m *model) step(t *rapid.T, e *snapshot.Edit) {
 			t.Fatalf("remove %s: %t, %v, want %t", what, there, err, was)
 		}
 	}
-	kind := rapid.IntRange(0, 15).Draw(t, "kind")
-	if kind == 0 || x == nil && kind < 13 {
+	kind := rapid.IntRange(0, 23).Draw(t, "kind")
+	if kind == 0 || x == nil && (kind < 13 || kind > 15) {
 		complete := rapid.Bool().Draw(t, "complete")
 		if agree("tenant", e.PutTenant(id, complete), true) {
 			if x == nil {
 				x = &modelTenant{
 					groups: map[string]bool{}, environments: map[string]snapshot.PlacedEnvironment{}, units: map[string]authz.BusinessUnit{},
 					principals: map[authz.Principal]snapshot.Principal{}, directory: map[string]snapshot.Group{}, roles: map[string]authz.RoleDefinition{},
-					assignments: map[string]snapshot.RoleAssignment{},
+					assignments: map[string]snapshot.RoleAssignment{}, modelItems: newModelItems(),
 				}
 				m.tenants[id] = x
 			}
@@ -106,8 +110,8 @@ func (m *model) step(t *rapid.T, e *snapshot.Edit) {
 	switch kind {
 	case 1, 2, 3:
 		a := snapshot.RoleAssignment{
-			ID: one("a1", "a2", "a3", "a4", "a5", "c886ad2e-27f7-4874-8381-5849b8d8a0aa"), Principal: drawPrincipal(t),
-			RoleDefinitionID: rapid.SampledFrom([]string{readerRole, contributorRole, "r1", "r2"}).Draw(t, "role"),
+			ID: one("a1", "a2", "a3", "a4", "a5", "c886ad2e-27f7-4874-8381-5849b8d8a0aa"), Principal: drawHolder(t),
+			RoleDefinitionID: rapid.SampledFrom([]string{readerRole, contributorRole, basicRole, "r1", "r2", "s1"}).Draw(t, "role"),
 			Scope:            authz.Scope("/tenants/" + id + rapid.SampledFrom(someScopes).Draw(t, "scope")),
 			Effect:           rapid.SampledFrom([]authz.AssignmentEffect{authz.AssignAllow, authz.AssignDeny, authz.AssignForbid}).Draw(t, "effect"),
 			Expires:          int64(rapid.IntRange(0, 1).Draw(t, "expires")),
@@ -146,7 +150,8 @@ func (m *model) step(t *rapid.T, e *snapshot.Edit) {
 		}
 	case 7:
 		env := snapshot.PlacedEnvironment{Environment: snapshot.Environment{ID: one("e1", "e2"), Dataverse: rapid.Bool().Draw(t, "dataverse")}, Group: one("", "eg1", "eg2")}
-		if agree("environment", e.PutEnvironment(id, env.Environment, env.Group), env.Group == "" || x.groups[env.Group]) {
+		keeps := env.Dataverse || !x.environments[env.ID].Dataverse || !x.occupied(id, env.ID)
+		if agree("environment", e.PutEnvironment(id, env.Environment, env.Group), (env.Group == "" || x.groups[env.Group]) && keeps) {
 			x.environments[env.ID] = env
 		}
 	case 8:
@@ -211,6 +216,8 @@ func (m *model) step(t *rapid.T, e *snapshot.Edit) {
 		_, was := m.notes[key]
 		removed(key, there, err, was)
 		delete(m.notes, key)
+	default:
+		x.step(t, e, id, kind, agree, removed)
 	}
 }
 
@@ -225,6 +232,7 @@ func (m *model) same(t *rapid.T, r *snapshot.Reader, who []*authz.Subject) {
 		if got, want := full(view), oracle(d, of); got != want {
 			t.Fatalf("%v of %s holds %q, want %q", of.Principal(), of.Tenant(), got, want)
 		}
+		sameItems(t, r, d, of)
 	}
 	if got, want := r.Tenants(), slices.Sorted(maps.Keys(m.tenants)); !slices.Equal(got, want) {
 		t.Fatalf("tenants %q, want %q", got, want)
@@ -385,8 +393,10 @@ func (m *model) matches(t *rapid.T, s *snapshot.Store, who []*authz.Subject) {
 	if s.Stats().Alarms != 0 {
 		t.Fatal("a cached view differed")
 	}
-	if err := s.Read(t.Context(), func(r *snapshot.Reader) error { m.same(t, r, who); return nil }); err != nil {
-		t.Fatal(err)
+	for _, read := range []func(context.Context, func(*snapshot.Reader) error) error{s.Read, s.ReadAnew} {
+		if err := read(t.Context(), func(r *snapshot.Reader) error { m.same(t, r, who); return nil }); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -530,7 +530,7 @@ func TestNumbersOfTwoEpochsAreNotMixedUp(t *testing.T) {
 	read, _ := theVocabulary.ID("PowerApps.Apps.Read")
 	role := func(permission string) {
 		change(t, s, func(e *snapshot.Edit) error {
-			return e.PutRoleDefinition("t1", authz.RoleDefinition{ID: "r1", Name: "R", Permissions: []string{permission}})
+			return e.PutRoleDefinition("t1", authz.RoleDefinition{ID: "r1", Name: "R", Permissions: []string{permission}, AssignableScopes: []string{"/tenants/{0}"}})
 		})
 	}
 	role("*.Delete")

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,7 +25,7 @@ type recordWriter struct {
 	// Edits that are yet to be carried out, by key, so that many changes of what one
 	// principal holds write its record once.
 	grants map[string]*grantsEdit
-	uses   map[string]int64
+	counts map[counter]int64
 
 	origins map[string]*origin      // of each canonical record that was written
 	touched map[string]struct{}     // keys of the principals whose grants were written
@@ -35,9 +36,15 @@ type recordWriter struct {
 func newRecordWriter(tx *bolt.Tx, compiler *compiler, base *Snapshot) *recordWriter {
 	return &recordWriter{
 		tx: tx, compiler: compiler, base: base.tenants, contents: base.state.contents,
-		grants: map[string]*grantsEdit{}, uses: map[string]int64{},
+		grants: map[string]*grantsEdit{}, counts: map[counter]int64{},
 		origins: map[string]*origin{}, touched: map[string]struct{}{}, tenants: map[string]*tenantDraft{},
 	}
+}
+
+// A counter is a record that counts others.
+type counter struct {
+	sec section
+	key string
 }
 
 // An origin says what a canonical record was before the transaction, and what it is.
@@ -57,6 +64,9 @@ type tenantDraft struct {
 	roles                   map[string]*authz.Role // the custom roles that differ; nil: removed
 	assigned                map[string]struct{}    // the roles that assignments were made of
 	problems                []error
+	// databases are the environments of whose database anything differs, and how often
+	// something of it was changed.
+	databases map[string]uint64
 
 	hierarchy *authz.Hierarchy // as of the scopes so far, once it was asked for
 }
@@ -65,7 +75,7 @@ type tenantDraft struct {
 func (w *recordWriter) draft(tenant string) *tenantDraft {
 	d := w.tenants[tenant]
 	if d == nil {
-		d = &tenantDraft{base: w.base[tenant], roles: map[string]*authz.Role{}, assigned: map[string]struct{}{}}
+		d = &tenantDraft{base: w.base[tenant], roles: map[string]*authz.Role{}, assigned: map[string]struct{}{}, databases: map[string]uint64{}}
 		d.directoryComplete = d.base.DirectoryComplete()
 		w.tenants[tenant] = d
 	}
@@ -148,10 +158,23 @@ func (w *recordWriter) derive(sec section, key, old, now []byte) error {
 	switch sec {
 	case tenantSection:
 		return d.deriveTenant(now)
-	case environmentGroupSection, environmentSection, businessUnitSection:
+	case environmentGroupSection:
 		d.scopes, d.hierarchy = true, nil
+	case environmentSection, businessUnitSection:
+		d.scopes, d.hierarchy = true, nil
+		d.changed(k.part())
+	case tableSection:
+		d.changed(k.part())
+	case columnProfileSection:
+		return w.deriveProfile(tenant, k.part(), k.part(), old, now)
+	case environmentUserSection, appSection, flowSection:
+		// Nothing follows.
+	case teamSection:
+		return w.deriveTeam(tenant, k.part(), old, now)
+	case shareSection:
+		w.deriveShare(tenant, k, old, now)
 	case roleDefinitionSection:
-		return w.deriveRole(tenant, k.part(), now)
+		return w.deriveRole(tenant, k.part(), old, now)
 	case principalSection:
 		return w.derivePrincipal(tenant, k.principal(), old, now)
 	case groupSection:
@@ -164,6 +187,13 @@ func (w *recordWriter) derive(sec section, key, old, now []byte) error {
 	return nil
 }
 
+// changed notes that something of an environment's database differs.
+func (d *tenantDraft) changed(environment string) {
+	if environment != "" {
+		d.databases[environment]++
+	}
+}
+
 func (d *tenantDraft) deriveTenant(now []byte) (err error) {
 	d.record, d.gone = true, now == nil
 	if now != nil {
@@ -172,9 +202,16 @@ func (d *tenantDraft) deriveTenant(now []byte) (err error) {
 	return err
 }
 
-func (w *recordWriter) deriveRole(tenant, id string, now []byte) error {
+func (w *recordWriter) deriveRole(tenant, id string, old, now []byte) error {
 	d := w.draft(tenant)
 	d.roles[id] = nil
+	if old != nil {
+		def, err := readRoleDefinition(id, string(old))
+		if err != nil {
+			return err
+		}
+		d.changed(def.Environment)
+	}
 	if now == nil {
 		return nil
 	}
@@ -182,6 +219,7 @@ func (w *recordWriter) deriveRole(tenant, id string, now []byte) error {
 	if err != nil {
 		return err
 	}
+	d.changed(def.Environment)
 	role, err := w.compiler.role(def)
 	if err != nil {
 		d.problems = append(d.problems, err)
@@ -208,19 +246,22 @@ func (w *recordWriter) edit(tenant string, of authz.Principal) *grantsEdit {
 	return e
 }
 
+// beforeAndAfter reads a record as it was and as it is; the zero T stands for its absence.
+func beforeAndAfter[T any](old, now []byte, read func(payload string) (T, error)) (before, after T, err error) {
+	if old != nil {
+		if before, err = read(string(old)); err != nil {
+			return before, after, err
+		}
+	}
+	if now != nil {
+		after, err = read(string(now))
+	}
+	return before, after, err
+}
+
 func (w *recordWriter) derivePrincipal(tenant string, p authz.Principal, old, now []byte) error {
 	w.edit(tenant, p)
-	read := func(payload []byte) (x Principal, err error) {
-		if payload != nil {
-			x, err = readPrincipalRecord(p, string(payload))
-		}
-		return x, err
-	}
-	before, err := read(old)
-	if err != nil {
-		return err
-	}
-	after, err := read(now)
+	before, after, err := beforeAndAfter(old, now, func(payload string) (Principal, error) { return readPrincipalRecord(p, payload) })
 	if err != nil {
 		return err
 	}
@@ -228,29 +269,24 @@ func (w *recordWriter) derivePrincipal(tenant string, p authz.Principal, old, no
 }
 
 func (w *recordWriter) deriveGroup(tenant, id string, old, now []byte) error {
-	read := func(payload []byte) (g Group, err error) {
-		if payload != nil {
-			g, err = readGroup(id, string(payload))
-		}
-		return g, err
-	}
-	before, err := read(old)
-	if err != nil {
-		return err
-	}
-	after, err := read(now)
+	before, after, err := beforeAndAfter(old, now, func(payload string) (Group, error) { return readGroup(id, payload) })
 	if err != nil {
 		return err
 	}
 	group := authz.Principal{Type: authz.Group, ID: id}
-	gone, come := differing(before.Members, after.Members)
+	w.deriveMembers(tenant, group, before.Members, after.Members)
+	return w.deriveOwners(tenant, group, before.Owners, after.Owners)
+}
+
+// deriveMembers notes who left something and who joined it.
+func (w *recordWriter) deriveMembers(tenant string, of authz.Principal, before, after []authz.Principal) {
+	gone, come := differing(before, after)
 	for _, member := range gone {
-		w.edit(tenant, member).parents[group] = false
+		w.edit(tenant, member).parents[of] = false
 	}
 	for _, member := range come {
-		w.edit(tenant, member).parents[group] = true
+		w.edit(tenant, member).parents[of] = true
 	}
-	return w.deriveOwners(tenant, group, before.Owners, after.Owners)
 }
 
 func (w *recordWriter) deriveOwners(tenant string, of authz.Principal, before, after []authz.Principal) error {
@@ -293,7 +329,7 @@ func differing(before, after []authz.Principal) (gone, come []authz.Principal) {
 
 func (w *recordWriter) deriveAssignment(tenant, id string, key, old, now []byte) error {
 	d := w.draft(tenant)
-	use := func(role string, by int64) { w.uses[string(appendPart(appendPart(nil, tenant), role))] += by }
+	use := func(role string, by int64) { w.counts[useCounter(tenant, role)] += by }
 	if old != nil {
 		a, err := readRoleAssignment(roleAssignmentSection, id, string(old))
 		if err != nil {
@@ -353,12 +389,14 @@ func (w *recordWriter) settle() error {
 		}
 	}
 	clear(w.grants)
-	for _, key := range slices.Sorted(maps.Keys(w.uses)) {
-		if err := w.settleUse([]byte(key), w.uses[key]); err != nil {
+	for _, c := range slices.SortedFunc(maps.Keys(w.counts), func(a, b counter) int {
+		return cmp.Or(cmp.Compare(a.sec, b.sec), cmp.Compare(a.key, b.key))
+	}) {
+		if err := w.settleCount(c, w.counts[c]); err != nil {
 			return err
 		}
 	}
-	clear(w.uses)
+	clear(w.counts)
 	return nil
 }
 
@@ -427,34 +465,44 @@ func (w *recordWriter) isDisabled(tenant string, of authz.Principal) (bool, erro
 	return false, nil
 }
 
-// settleUse carries out a change of how often a role is assigned.
-func (w *recordWriter) settleUse(key []byte, by int64) error {
+func useCounter(tenant, role string) counter {
+	return counter{roleUseSection, string(appendPart(appendPart(nil, tenant), role))}
+}
+
+// settleCount carries out a change of how often a role is assigned, or of how many records
+// of a table are shared with everyone.
+func (w *recordWriter) settleCount(c counter, by int64) error {
 	if by == 0 {
 		return nil
 	}
-	n, before, there, err := w.use(key)
+	n, before, there, err := w.counted(c)
 	if err != nil {
 		return err
 	}
 	now := int64(n) + by
 	if now < 0 {
-		return corruptf("the uses of a role are fewer than its assignments")
+		return corruptf("the records counted in %q are fewer than there are", c.sec)
+	}
+	if c.sec == sharedTableSection && (n == 0) != (now == 0) {
+		k := &keyReader{rest: []byte(c.key)}
+		d := w.draft(k.part())
+		d.changed(k.part()) // its tables are of another class
 	}
 	var payload []byte
 	if now > 0 {
 		payload = appendCount(nil, uint64(now))
 	}
-	_, err = w.store(roleUseSection, key, payload, there, before)
+	_, err = w.store(c.sec, []byte(c.key), payload, there, before)
 	return err
 }
 
-// use reads how often a role is assigned, but for what is yet to be carried out.
-func (w *recordWriter) use(key []byte) (n uint64, d digest, there bool, err error) {
-	payload, d, err := w.get(roleUseSection, key)
+// counted reads what was counted, but for what is yet to be carried out.
+func (w *recordWriter) counted(c counter) (n uint64, d digest, there bool, err error) {
+	payload, d, err := w.get(c.sec, []byte(c.key))
 	if err != nil || payload == nil {
 		return 0, d, false, err
 	}
-	n, err = readCount(string(payload))
+	n, err = readCount(c.sec, string(payload))
 	return n, d, true, err
 }
 
@@ -537,6 +585,15 @@ func (w *recordWriter) view(id string, d *tenantDraft, number uint64) (*TenantVi
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if len(d.databases) > 0 {
+		databases, err := w.databases(id, d, view)
+		if err != nil {
+			return nil, err
+		}
+		changed := *view
+		view = &changed
+		view.databases = databases
+	}
 	if d.denials || len(d.roles) > 0 || d.base == nil {
 		denials, err := w.denials(id)
 		if err != nil {
@@ -590,7 +647,7 @@ func (w *recordWriter) unknownRoles(id string, d *tenantDraft, view *TenantView)
 		if view.Role(role) != nil {
 			continue
 		}
-		n, _, _, err := w.use(appendPart(appendPart(nil, id), role))
+		n, _, _, err := w.counted(useCounter(id, role))
 		if err != nil {
 			return nil, err
 		}
@@ -690,6 +747,10 @@ func scopesOf(tx *bolt.Tx, id string) (*smallTenant, error) {
 func (c *compiler) role(def authz.RoleDefinition) (*authz.Role, error) {
 	if c.shipped[def.ID] != nil {
 		return nil, fmt.Errorf("role definition %q has the identifier of a shipped role, %s", def.Name, def.ID)
+	}
+	if by := c.named[authz.RoleNameKey(def.Name)]; by != nil {
+		// The pack came later: whoever wrote the name meant the role of the tenant.
+		return nil, fmt.Errorf("role definition %q has the name of the role %q (%s) of the pack %q: leave out the pack, or change one of the names", def.Name, by.Name, by.ID, by.Pack)
 	}
 	return c.vocabulary.Compile(def)
 }

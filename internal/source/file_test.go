@@ -215,11 +215,11 @@ func TestABrokenBundleChangesNothingAndStaysVisible(t *testing.T) {
 	w := newWorld(t)
 	w.write(bundleOf("t1"))
 	w.poll(tick)
-	w.write("apiVersion: pathgrant/v1\ntenants:\n  - id: t1\n    teams: []\n...\n")
+	w.write("apiVersion: pathgrant/v1\ntenants:\n  - id: t1\n    team: []\n...\n")
 	for range 20 {
 		w.poll(tick)
 	}
-	const unknown = `: tenants[0]: unknown key "teams": want one of businessUnits, directoryComplete, environmentGroups, environments, groups, id, principals, roleAssignments, roleDefinitions`
+	const unknown = `: tenants[0]: unknown key "team": want one of apps, businessUnits, columnProfiles, directoryComplete, environmentGroups, environments, flows, groups, id, principals, roleAssignments, roleDefinitions, shares, tables, teams, users`
 	broken := source.State{
 		Err: w.path + ":4:5" + unknown, Since: at(2 * tick), Errors: 1,
 		LastProof: at(tick), LastApplied: at(tick), Revision: authz.Revision{Epoch: 1, Number: 1},
@@ -420,7 +420,7 @@ func TestVeryManyProblemsAreShortened(t *testing.T) {
 	w := newWorld(t)
 	text := "apiVersion: pathgrant/v1\ntenants:\n"
 	for i := range 1000 {
-		text += fmt.Sprintf("  - {id: t%d, flows: []}\n", i)
+		text += fmt.Sprintf("  - {id: t%d, flow: []}\n", i)
 	}
 	w.write(text + "...\n")
 	got := w.poll(tick).Err

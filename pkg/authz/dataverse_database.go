@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,7 @@ type Database struct {
 	bySet  map[string]TableID // by entity set
 	user   TableID            // the table that ActOnBehalf is named after; 0: none
 	units  map[string]unitSpan
+	root   string // the first business unit that lies below none; empty: there is none
 }
 
 // unitSpan numbers a business unit, and all that lie below it, from first to last. The
@@ -72,6 +74,11 @@ func NewDatabase(spec DatabaseSpec) (*Database, error) {
 	db.user = db.byName[lowerASCII(UserTable)]
 	units, unitErrs := numberUnits(spec.BusinessUnits)
 	db.units = units
+	for _, unit := range slices.Backward(spec.BusinessUnits) {
+		if unit.Parent == "" {
+			db.root = unit.ID
+		}
+	}
 	if errs = append(errs, unitErrs...); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
@@ -169,6 +176,15 @@ func (db *Database) TableOfEntitySet(set string) (TableID, bool) {
 	}
 	id, ok := db.bySet[set]
 	return id, ok
+}
+
+// RootBusinessUnit returns the business unit that all others of the environment lie below;
+// of several, the first that was listed; empty where none was.
+func (db *Database) RootBusinessUnit() string {
+	if db == nil {
+		return ""
+	}
+	return db.root
 }
 
 // HasBusinessUnit tells whether the environment lists the business unit.

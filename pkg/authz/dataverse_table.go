@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -116,6 +117,10 @@ type Table struct {
 	SecuredColumns []string
 }
 
+// TableKey is the form under which the names of tables are compared: without regard to ASCII
+// case.
+func TableKey(name string) string { return lowerASCII(name) }
+
 // check reports what is wrong with a declaration.
 func (t *Table) check() error {
 	var errs []error
@@ -146,4 +151,42 @@ func (t *Table) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ExtendTables returns the standard tables followed by those declared. A declaration by the
+// name of a standard table adds to it: classes, secured columns, another entity set. It may
+// repeat the ownership, and not change it, nor make the table a custom one. Every problem is
+// reported at once.
+func ExtendTables(standard, declared []Table) ([]Table, error) {
+	all := make([]Table, 0, len(standard)+len(declared))
+	at := make(map[string]int, len(standard))
+	for i, t := range standard {
+		t.SecuredColumns = slices.Clone(t.SecuredColumns)
+		all = append(all, t)
+		at[lowerASCII(t.Name)] = i
+	}
+	var errs []error
+	for _, d := range declared {
+		i, extends := at[lowerASCII(d.Name)]
+		if !extends {
+			all = append(all, d)
+			continue
+		}
+		t := &all[i]
+		if d.Ownership != NoOwnership && d.Ownership != t.Ownership {
+			errs = append(errs, fmt.Errorf("table %q: its records are owned by %v, not by %v: leave the ownership out", d.Name, t.Ownership, d.Ownership))
+		}
+		if d.Classes&CustomTables != 0 {
+			errs = append(errs, fmt.Errorf("table %q is a standard one: leave out the class custom", d.Name))
+		}
+		t.Classes |= d.Classes
+		t.SecuredColumns = append(t.SecuredColumns, d.SecuredColumns...)
+		if d.EntitySet != "" {
+			t.EntitySet = d.EntitySet
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return all, nil
 }

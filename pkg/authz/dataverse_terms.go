@@ -195,17 +195,27 @@ func (def *RoleDefinition) IsSecurityRole() bool {
 	return def.Category == DataverseRoles || def.Environment != ""
 }
 
-// CheckAssignment refuses a candidate that the role's terms do not allow. The error has
-// every reason, and says what to do instead. A security role without terms of its own is a
-// custom one; other roles without terms are of the Power Platform API or custom, and
-// whoever can be assigned a role may hold them.
-func (def *RoleDefinition) CheckAssignment(c Candidate) error {
+// holdingTerms are the terms that say who may hold the role; nil: whoever can be assigned a
+// role. Those of custom roles say nothing of that, and only limit what may be assigned.
+func (def *RoleDefinition) holdingTerms() *RoleTerms {
 	terms := def.Terms
+	if terms != nil && def.Category == "" && len(terms.AssignableRoles) > 0 && len(terms.HeldBy) == 0 {
+		terms = nil
+	}
+	if terms == nil && def.IsSecurityRole() {
+		terms = customSecurityRoleTerms()
+	}
+	return terms
+}
+
+// CheckAssignment refuses a candidate that the role's terms do not allow. The error has
+// every reason, and says what to do instead. A security role without terms of its own, or
+// with AssignableRoles alone, is a custom one; other such roles are of the Power Platform API
+// or custom, and whoever can be assigned a role may hold them.
+func (def *RoleDefinition) CheckAssignment(c Candidate) error {
+	terms := def.holdingTerms()
 	var errs []error
 	if def.IsSecurityRole() {
-		if terms == nil {
-			terms = customSecurityRoleTerms()
-		}
 		if c.Effect != AssignAllow {
 			errs = append(errs, fmt.Errorf("role %q: a security role is assigned with ALLOW alone: nothing takes access to a record away", def.Name))
 		}
@@ -226,7 +236,7 @@ func (def *RoleDefinition) CheckRemoval(origin Origin) error {
 
 // Copyable tells whether a custom role may be copied from this one: where it can be assigned.
 func (def *RoleDefinition) Copyable() bool {
-	t := def.Terms
+	t := def.holdingTerms()
 	return t == nil || t.ComesBy == ByAssignment && len(t.HeldBy) > 0 && !slices.Contains(t.HeldBy, DirectoryRoleHolder)
 }
 
@@ -290,7 +300,7 @@ func (t *RoleTerms) comesBy() string {
 	case ByAssignment:
 		return "comes and goes by assignment"
 	case ByCompanion:
-		return "comes and goes with Environment Maker: assign or remove that"
+		return "comes and goes with the role whose companion it is, such as Environment Maker: assign or remove that"
 	case ByService:
 		return "is given and taken by the service, and cannot be assigned or removed by hand"
 	case BySite:

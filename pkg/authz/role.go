@@ -31,6 +31,9 @@ type RoleDefinition struct {
 	// Category is the kind of predefined role, such as Dataverse; empty for the roles of the
 	// Power Platform API and for custom ones.
 	Category string
+	// Pack is the name of the role pack that a predefined role was loaded from; empty for
+	// those that come with the product and for every other role.
+	Pack string
 	// Aliases are names that the role had, or is called by, compared like names.
 	Aliases []string
 	// Privileges are what the role gives in a database, lines that [ParsePrivilegePattern]
@@ -54,6 +57,7 @@ type RoleDefinition struct {
 // for concurrent use. A nil Role grants nothing and takes nothing away.
 type Role struct {
 	id, name string
+	security bool
 	grants   Set
 	takes    Set
 }
@@ -98,7 +102,7 @@ func (v *Vocabulary) compile(def RoleDefinition, unknownIsError bool) (*Role, er
 		}
 		return matched
 	}
-	role := &Role{id: def.ID, name: def.Name, grants: match("permissions", def.Permissions)}
+	role := &Role{id: def.ID, name: def.Name, security: def.IsSecurityRole(), grants: match("permissions", def.Permissions)}
 	unknown = nil
 	role.grants.subtract(v.andImpliers(match("permissionsExceptions", def.PermissionsExceptions)))
 	for _, name := range unknown { // an exception holds although what it names does not exist
@@ -138,6 +142,10 @@ func (r *Role) Name() string {
 	}
 	return r.name
 }
+
+// IsSecurityRole tells whether the role is a Dataverse security role: assigned in a business
+// unit, it gives its permissions at the environment.
+func (r *Role) IsSecurityRole() bool { return r != nil && r.security }
 
 // Grants tells whether the role grants the permission.
 func (r *Role) Grants(id PermissionID) bool { return r != nil && r.grants.Has(id) }
@@ -179,10 +187,15 @@ func RoleNameKey(name string) string {
 
 // AssignableAt tells whether the role may be assigned at a scope, given the scope's
 // chain (nearest first, the scope itself included): at or below an assignable scope,
-// and not at or below a restricted one.
+// and not at or below a restricted one. A security role is assigned in an environment or in
+// a business unit, and at anything else only where a template is of such a thing; a custom
+// one needs no assignable scopes, and can be assigned in its environment.
 func (def RoleDefinition) AssignableAt(chain []Scope) bool {
 	if len(chain) == 0 {
 		return false
+	}
+	if def.IsSecurityRole() {
+		return def.securityRoleAssignableAt(chain)
 	}
 	for _, template := range def.RestrictedScopes {
 		if templateCovers(template, chain[0]) {
@@ -197,6 +210,19 @@ func (def RoleDefinition) AssignableAt(chain []Scope) bool {
 		}
 	}
 	return false
+}
+
+// securityRoleAssignableAt is [RoleDefinition.AssignableAt] for security roles.
+func (def *RoleDefinition) securityRoleAssignableAt(chain []Scope) bool {
+	at := strings.Split(string(chain[0]), "/")
+	isResource := len(at) == 7 && at[5] != businessUnitsWord
+	if def.Environment != "" {
+		return !isResource && len(at) >= 5 && at[3] == environmentsWord && at[4] == def.Environment
+	}
+	templates := slices.DeleteFunc(slices.Clone(def.AssignableScopes), func(template string) bool {
+		return isResource && strings.Count(template, "/") != 6
+	})
+	return RoleDefinition{AssignableScopes: templates, RestrictedScopes: def.RestrictedScopes}.AssignableAt(chain)
 }
 
 // templateCovers tells whether the scope is at or below a template, in which {0},
