@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pathgrant/pathgrant/internal/snapshot"
@@ -155,17 +154,14 @@ func (t *tenantReader) hasExpired(a *snapshot.RoleAssignment) bool {
 // it can be compared with others.
 func (t *tenantReader) readRoleAssignment(v strictyaml.Value, a *snapshot.RoleAssignment) bool {
 	f := roleAssignmentRecord.read(v)
-	a.Principal = t.principal(&f, "principalType", "principalObjectId",
-		authz.User, authz.Group, authz.ApplicationUser, authz.DirectoryRole, authz.Team)
+	a.Principal = t.principal(&f, "principalType", "principalObjectId", holders...)
 	if id, ok := f.unlessNull("roleAssignmentId"); ok {
 		a.ID = t.objectID(id)
 	}
 	a.Effect = authz.AssignAllow
-	if effect, ok := f.value("effect"); ok {
-		if text := effect.Text(); text != "" {
-			if err := a.Effect.UnmarshalText([]byte(text)); err != nil {
-				effect.Problemf("%v", err)
-			}
+	if v, ok := f.value("effect"); ok {
+		if effect, ok := parsed[authz.AssignmentEffect](v); ok {
+			a.Effect = effect
 		}
 	}
 	a.Expires = unixTime(&f, "expiresOn")
@@ -173,7 +169,7 @@ func (t *tenantReader) readRoleAssignment(v strictyaml.Value, a *snapshot.RoleAs
 	a.CreatedBy = t.readCreator(&f)
 	role := t.readRole(&f)
 	if scope, ok := f.value("scope"); ok {
-		a.Scope = t.readAssignmentScope(scope, role)
+		t.readAssignmentScope(scope, role, a)
 	}
 	if role != nil {
 		a.RoleDefinitionID = role.ID
@@ -215,8 +211,7 @@ func (t *tenantReader) readCreator(f *fields) authz.Principal {
 	case hasID && !hasType:
 		idAt.Problemf("createdByPrincipalType is missing beside it")
 	case hasType:
-		return t.principal(f, "createdByPrincipalType", "createdByPrincipalObjectId",
-			authz.User, authz.Group, authz.ApplicationUser, authz.DirectoryRole, authz.Team)
+		return t.principal(f, "createdByPrincipalType", "createdByPrincipalObjectId", holders...)
 	}
 	return authz.Principal{}
 }
@@ -235,13 +230,13 @@ func (t *tenantReader) readRole(f *fields) *customRole {
 	if hasID {
 		id := t.objectID(idAt)
 		if byID = t.roleByID(id); byID == nil && id != "" {
-			idAt.Problemf("there is no role %q: want a shipped role or one under roleDefinitions", id)
+			idAt.Problemf("%s", t.noRole(id))
 		}
 	}
 	if hasName {
 		name := nameAt.Text()
 		if byName = t.roleByName(name); byName == nil && name != "" {
-			nameAt.Problemf("there is no role %q: want a shipped role or one under roleDefinitions", name)
+			nameAt.Problemf("%s", t.noRole(name))
 		}
 	}
 	switch {
@@ -258,37 +253,29 @@ func (t *tenantReader) readRole(f *fields) *customRole {
 	return byID
 }
 
-// readAssignmentScope reads a scope and checks that the role may be assigned there. The
-// scope is empty after a problem.
-func (t *tenantReader) readAssignmentScope(v strictyaml.Value, role *customRole) authz.Scope {
+// readAssignmentScope reads the scope and checks that the role may be assigned there, and to
+// whom it is. The scope stays empty after a problem with it.
+func (t *tenantReader) readAssignmentScope(v strictyaml.Value, role *customRole, a *snapshot.RoleAssignment) {
 	text := v.Text()
 	if text == "" {
-		return ""
+		return
 	}
-	info := t.scope(text)
-	if info.problem != "" {
-		v.Problemf("%s", info.problem)
-		return ""
+	at := t.scope(text)
+	if at.problem != "" {
+		v.Problemf("%s", at.problem)
+		return
 	}
-	if len(info.chain) == 0 || role == nil {
-		return info.scope
+	a.Scope = at.scope
+	if len(at.chain) == 0 || role == nil {
+		return
 	}
-	key := assignableKey{role.ID, info.scope}
-	ok, known := t.assignable[key]
-	if !known {
-		ok = role.AssignableAt(info.chain)
-		if len(t.assignable) >= maxRemembered {
-			clear(t.assignable)
+	if !t.mayBeAssigned(role, at) {
+		v.Problemf("the role %q may not be assigned at %s: %s", role.Name, at.scope, whereAssigned(t.tenant.ID, &role.RoleDefinition))
+		return
+	}
+	if hasTerms(role) && a.Principal.ID != "" {
+		for _, problem := range each(t.checkHolder(role, at, a)) {
+			v.Problemf("%v", problem)
 		}
-		t.assignable[key] = ok
 	}
-	if !ok {
-		but := ""
-		if len(role.RestrictedScopes) > 0 {
-			but = ", but not at or below " + strings.Join(role.RestrictedScopes, ", ")
-		}
-		v.Problemf("the role %q may not be assigned at %s: it may be at or below %s%s",
-			role.Name, info.scope, strings.Join(role.AssignableScopes, ", "), but)
-	}
-	return info.scope
 }

@@ -41,6 +41,9 @@ type Options struct {
 	FoldCase bool
 	// Vocabulary holds the permissions that custom roles may name. It is required.
 	Vocabulary *authz.Vocabulary
+	// Roles are the definitions that custom roles stand beside; nil: all that come with the
+	// product.
+	Roles []authz.RoleDefinition
 	// Now tells which assignments have expired: one that has makes way for another of
 	// the same principal, role and scope. The zero Now expires none, so that two
 	// such assignments are a problem.
@@ -90,7 +93,8 @@ func isLongList(key string, depth int) bool {
 		return false
 	}
 	switch key {
-	case "environmentGroups", "environments", "principals", "groups", "roleAssignments":
+	case "environmentGroups", "environments", "principals", "groups", "roleAssignments",
+		"tables", "users", "teams", "columnProfiles", "shares", "apps", "flows":
 		return true
 	}
 	return false

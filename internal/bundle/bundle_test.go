@@ -180,6 +180,26 @@ func formatArchive(comment string, members []member) string {
 	return comment
 }
 
+// broken returns the bundles of the archives of errors.
+func broken(tb testing.TB) (all []member) {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/errors/*.txtar")
+	if err != nil || len(files) == 0 {
+		tb.Fatal("no cases", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		_, members := parseArchive(string(text))
+		for i := 0; i+1 < len(members); i += 2 {
+			all = append(all, members[i])
+		}
+	}
+	return all
+}
+
 // Each archive holds a bundle and the errors that it must give: all of them, and with
 // their places.
 func TestErrors(t *testing.T) {

@@ -1,10 +1,13 @@
 package bundle
 
 import (
+	"encoding"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/pathgrant/pathgrant/internal/strictyaml"
+	"github.com/pathgrant/pathgrant/pkg/authz"
 )
 
 // A record is a kind of mapping: the keys it may have, the first of which it must.
@@ -79,4 +82,62 @@ func (f *fields) list(key string, item func(strictyaml.Value)) {
 	if v, ok := f.value(key); ok {
 		v.List(item)
 	}
+}
+
+// refuse makes keys that do not belong there a problem, unless there is nothing in them.
+func (f *fields) refuse(why string, keys ...string) {
+	for _, key := range keys {
+		if v, ok := f.value(key); ok && !v.IsEmpty() {
+			v.Problemf("%s", why)
+		}
+	}
+}
+
+// shortText reads an identifier as it is spelled. It is empty after a problem.
+func shortText(v strictyaml.Value) string {
+	text := v.Text()
+	if len(text) > authz.MaxIDLen {
+		v.Problemf("an identifier of %d bytes is longer than %d", len(text), authz.MaxIDLen)
+		return ""
+	}
+	return text
+}
+
+// oneOf reads which of the words a text is, without regard to ASCII case.
+func oneOf(v strictyaml.Value, words []string) (int, bool) {
+	text := v.Text()
+	if text == "" {
+		return 0, false
+	}
+	fold := func(word string) string { return authz.CanonicalID(word, true) }
+	i := slices.IndexFunc(words, func(word string) bool { return fold(word) == fold(text) })
+	if i < 0 {
+		v.Problemf("want one of %s, not %q", strings.Join(words, ", "), text)
+	}
+	return i, i >= 0
+}
+
+// names returns what the values are called.
+func names[T fmt.Stringer](all []T) []string {
+	texts := make([]string, 0, len(all))
+	for _, one := range all {
+		texts = append(texts, one.String())
+	}
+	return texts
+}
+
+// parsed reads a text that knows itself what it may be.
+func parsed[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](v strictyaml.Value) (value T, ok bool) {
+	text := v.Text()
+	if text == "" {
+		return value, false
+	}
+	if err := P(&value).UnmarshalText([]byte(text)); err != nil {
+		v.Problemf("%v", err)
+		return *new(T), false
+	}
+	return value, true
 }

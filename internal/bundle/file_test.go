@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/pathgrant/pathgrant/internal/bundle"
 	"github.com/pathgrant/pathgrant/internal/roles"
@@ -21,7 +23,7 @@ import (
 func store(tb testing.TB, o bundle.Options) *snapshot.Store {
 	tb.Helper()
 	s, err := snapshot.Open(tb.Context(), snapshot.Options{
-		Dir: tb.TempDir(), Vocabulary: o.Vocabulary, ShippedRoles: roles.Shipped(), FoldCase: o.FoldCase, CacheBytes: -1,
+		Dir: tb.TempDir(), Vocabulary: o.Vocabulary, ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), FoldCase: o.FoldCase, CacheBytes: -1,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -173,7 +175,7 @@ var bundlesInJSON = map[string]string{
 	"wrong roles": assignmentsOf(assignmentOf("u1", `,"roleDefinitionId":"nobody"`), assignmentOf("u2", `,"roleDefinitionId":"ff954d61-a89a-4fbe-ace9-01c367b89f87"`), assignmentOf("u3", `,"roleDefinitionId":"C886AD2E-27F7-4874-8381-5849B8D8A090"`),
 		strings.Replace(assignmentOf("u4", ""), "Reader", "Writer", 1), `{"principalType":"User","principalObjectId":"u5","scope":"/tenants/t1"}`),
 	"wrong scopes":    assignmentsOf(strings.Replace(assignmentOf("u1", ""), "/tenants/t1", "/tenants/t2", 1), strings.Replace(assignmentOf("u2", ""), "/tenants/t1", "/tenants/t1/environments/e9", 1), strings.Replace(assignmentOf("u3", ""), "/tenants/t1", "t1", 1), strings.Replace(assignmentOf("u3", ""), "/tenants/t1", "/Tenants/T1/environments/E1", 1)),
-	"before it all":   `{"apiVersion":"pathgrant/v2","tenants":[{"roleAssignments":[` + assignmentOf("u1", `,"effect":"x"`) + `],"id":"t1","teams":[]}],"x":1}`,
+	"before it all":   `{"apiVersion":"pathgrant/v2","tenants":[{"roleAssignments":[` + assignmentOf("u1", `,"effect":"x"`) + `],"id":"t1","team":[]}],"x":1}`,
 	"groups go round": `{"apiVersion":"pathgrant/v1","tenants":[{"id":"t1","groups":[{"id":"a","members":[{"principalType":"Group","principalObjectId":"b"}]},{"id":"b","members":[{"principalType":"Group","principalObjectId":"a"}]}]}]}`,
 	"not JSON":        assignmentsOf(assignmentOf("u1", `,`)),
 	"cut short":       `{"apiVersion":"pathgrant/v1","tenants":[{"id":"t1","roleAssignments":[` + assignmentOf("u1", ""),
@@ -184,6 +186,26 @@ func TestALargeBundleIsReadAsASmallOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) { compareReaders(t, text, options(t)) })
 	}
 	t.Run("the example", func(t *testing.T) { compareReaders(t, exampleJSON(t), options(t)) })
+}
+
+// So are bundles with problems of every kind.
+func TestALargeBundleHasTheProblemsOfASmallOne(t *testing.T) {
+	compared := 0
+	for _, in := range broken(t) {
+		var document map[string]any
+		if strings.Contains(in.name, "exact") || yaml.Unmarshal([]byte(in.text), &document) != nil {
+			continue // what is no YAML was found to be none in another test
+		}
+		text, err := json.Marshal(document)
+		if err != nil || len(document) == 0 {
+			continue
+		}
+		compared++
+		t.Run(in.name, func(t *testing.T) { compareReaders(t, string(text), options(t)) })
+	}
+	if compared < 25 {
+		t.Errorf("only %d bundles were compared", compared)
+	}
 }
 
 func FuzzALargeBundleIsReadAsASmallOne(f *testing.F) {

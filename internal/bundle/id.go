@@ -36,12 +36,7 @@ func AssignmentID(tenant string, principal authz.Principal, roleDefinitionID str
 // objectID reads an identifier that does not stand in a scope. It is empty after a
 // problem.
 func (p *parser) objectID(v strictyaml.Value) string {
-	id := v.Text()
-	if len(id) > authz.MaxIDLen {
-		v.Problemf("an identifier of %d bytes is longer than %d", len(id), authz.MaxIDLen)
-		return ""
-	}
-	return authz.CanonicalID(id, p.foldCase)
+	return authz.CanonicalID(shortText(v), p.foldCase)
 }
 
 // pathID reads an identifier that stands in a scope. It is empty after a problem.

@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"io"
-	"strings"
 
 	"github.com/pathgrant/pathgrant/internal/roles"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
@@ -14,8 +13,9 @@ import (
 var (
 	bundleRecord = record{keys: []string{"apiVersion", "tenants"}, required: 2}
 	tenantRecord = record{keys: []string{
-		"id", "directoryComplete", "environmentGroups", "environments", "businessUnits",
-		"principals", "groups", "roleDefinitions", "roleAssignments",
+		"id", "directoryComplete", "environmentGroups", "environments", "businessUnits", "tables",
+		"principals", "groups", "users", "teams", "columnProfiles", "shares", "apps", "flows",
+		"roleDefinitions", "roleAssignments",
 	}, required: 1}
 	environmentGroupRecord = record{keys: []string{"id", "environments"}, required: 2}
 	environmentRecord      = record{keys: []string{"id", "dataverse"}, required: 1}
@@ -24,9 +24,10 @@ var (
 	groupRecord            = record{keys: []string{"id", "members", "displayName", "owners"}, required: 2}
 	memberRecord           = record{keys: []string{"principalType", "principalObjectId"}, required: 2}
 	roleDefinitionRecord   = record{keys: []string{
-		"roleDefinitionId", "roleDefinitionName", "permissions",
-		"assignableScopes", "description", "permissionsExceptions", "restrictedScopes",
-	}, required: 3}
+		"roleDefinitionId", "roleDefinitionName", "description", "permissions", "permissionsExceptions",
+		"assignableScopes", "restrictedScopes", "assignableRoles",
+		"environment", "businessUnit", "privileges", "teamOnly",
+	}, required: 2}
 	roleAssignmentRecord = record{keys: []string{
 		"principalType", "principalObjectId", "scope", "roleAssignmentId", "roleDefinitionId", "roleDefinitionName",
 		"effect", "expiresOn", "createdOn", "createdByPrincipalType", "createdByPrincipalObjectId",
@@ -39,6 +40,7 @@ type parser struct {
 	vocabulary *authz.Vocabulary
 	now        int64 // Unix seconds; 0: nothing has expired
 	shipped    roleTable
+	standard   map[string]*authz.Table // standard tables, by key
 
 	// Of a bundle whose lists of role assignments are read item by item: its name and text,
 	// and where to put the lists that are to be read later; nil: none.
@@ -56,12 +58,19 @@ type laterList struct {
 }
 
 func newParser(o Options) *parser {
-	p := &parser{foldCase: o.FoldCase, vocabulary: o.Vocabulary, shipped: newRoleTable()}
+	p := &parser{foldCase: o.FoldCase, vocabulary: o.Vocabulary, shipped: newRoleTable(), standard: map[string]*authz.Table{}}
 	if !o.Now.IsZero() {
 		p.now = o.Now.Unix()
 	}
-	for _, def := range roles.Shipped() {
+	defs := o.Roles
+	if defs == nil {
+		defs = roles.All()
+	}
+	for _, def := range defs {
 		p.shipped.add(&customRole{RoleDefinition: def})
+	}
+	for _, table := range roles.StandardTables() {
+		p.standard[authz.TableKey(table.Name)] = &table
 	}
 	return p
 }
@@ -110,6 +119,12 @@ type tenantReader struct {
 	groupLines  map[string]int    // environment groups
 	inGroup     map[string]string // environment → its group
 	listed      map[string]int    // environments listed by themselves
+	databases   map[string]bool   // environments that have one
+	units       map[inEnvironment]bool
+	roots       map[string]int // environment → how many business units lie below none
+	tables      map[inEnvironment]*authz.Table
+	users       map[userIn]*snapshot.EnvironmentUser
+	teams       map[string]*snapshot.Team
 	hierarchy   *authz.Hierarchy
 	roles       roleTable
 	scopes      map[string]*scopeInfo
@@ -127,6 +142,12 @@ func (p *parser) tenant(v strictyaml.Value) snapshot.Tenant {
 		groupLines: map[string]int{},
 		inGroup:    map[string]string{},
 		listed:     map[string]int{},
+		databases:  map[string]bool{},
+		units:      map[inEnvironment]bool{},
+		roots:      map[string]int{},
+		tables:     map[inEnvironment]*authz.Table{},
+		users:      map[userIn]*snapshot.EnvironmentUser{},
+		teams:      map[string]*snapshot.Team{},
 		roles:      newRoleTable(),
 		scopes:     map[string]*scopeInfo{},
 		assignable: map[assignableKey]bool{},
@@ -139,8 +160,15 @@ func (p *parser) tenant(v strictyaml.Value) snapshot.Tenant {
 	t.readEnvironments(&f)
 	t.readBusinessUnits(&f)
 	t.buildHierarchy(v)
+	t.readTables(&f)
 	t.readPrincipals(&f)
 	t.readGroups(&f)
+	t.readUsers(&f)
+	t.readTeams(&f)
+	t.readColumnProfiles(&f)
+	t.readShares(&f)
+	t.readApps(&f)
+	t.readFlows(&f)
 	t.readRoleDefinitions(&f)
 	t.readRoleAssignments(&f)
 	return t.tenant
@@ -152,8 +180,9 @@ func (p *parser) principal(f *fields, typeKey, idKey string, want ...authz.Princ
 	var principal authz.Principal
 	typeOK := false
 	if v, ok := f.value(typeKey); ok {
-		if text := v.Text(); text != "" {
-			principal.Type, typeOK = principalType(v, text, want)
+		var i int
+		if i, typeOK = oneOf(v, names(want)); typeOK {
+			principal.Type = want[i]
 		}
 	}
 	if v, ok := f.value(idKey); ok {
@@ -165,16 +194,5 @@ func (p *parser) principal(f *fields, typeKey, idKey string, want ...authz.Princ
 	return principal
 }
 
-func principalType(v strictyaml.Value, text string, want []authz.PrincipalType) (authz.PrincipalType, bool) {
-	var t authz.PrincipalType
-	err := t.UnmarshalText([]byte(text))
-	names := make([]string, 0, len(want))
-	for _, w := range want {
-		if err == nil && t == w {
-			return t, true
-		}
-		names = append(names, w.String())
-	}
-	v.Problemf("want one of %s, not %q", strings.Join(names, ", "), text)
-	return authz.NoPrincipal, false
-}
+// holders are all who can be assigned a role.
+var holders = []authz.PrincipalType{authz.User, authz.Group, authz.ApplicationUser, authz.DirectoryRole, authz.Team}

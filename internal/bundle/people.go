@@ -13,12 +13,11 @@ func (t *tenantReader) readPrincipals(f *fields) {
 	f.list("principals", func(v strictyaml.Value) {
 		f := principalRecord.read(v)
 		principal := snapshot.Principal{
-			Principal: t.principal(&f, "principalType", "principalObjectId",
-				authz.User, authz.Group, authz.ApplicationUser, authz.DirectoryRole, authz.Team),
+			Principal:   t.principal(&f, "principalType", "principalObjectId", holders...),
 			Disabled:    f.bool("disabled"),
 			DisplayName: f.optionalText("displayName"),
 			Mail:        f.optionalText("mail"),
-			Owners:      t.readOwners(&f),
+			Owners:      t.readPeople(&f, owners, "", ofDirectory...),
 		}
 		if principal.ID == "" {
 			return
@@ -52,23 +51,18 @@ func (t *tenantReader) readPrincipals(f *fields) {
 func (t *tenantReader) readGroups(f *fields) {
 	lines := map[string]int{}
 	index := map[string]int{}
-	type place struct { // and not the value, which holds all members
-		line, column int
-		path         string
-	}
-	var places []place
-	var reader *strictyaml.Reader
+	var places []strictyaml.Place // and not the values, which hold all members
 	f.list("groups", func(v strictyaml.Value) {
 		f := groupRecord.read(v)
 		group := snapshot.Group{DisplayName: f.optionalText("displayName")}
 		if id, ok := f.value("id"); ok {
 			group.ID = t.objectID(id)
 		}
-		group.Members = t.readMembers(&f)
-		group.Owners = t.readOwners(&f)
+		group.Members = t.readPeople(&f, members, "", ofDirectory...)
+		group.Owners = t.readPeople(&f, owners, "", ofDirectory...)
 		if group.ID != "" && once(lines, group.ID, v, "group %q", group.ID) {
 			index[group.ID] = len(places)
-			places, reader = append(places, place{v.Line(), v.Column(), v.Path()}), v.Reader()
+			places = append(places, v.Place())
 			t.tenant.Groups = append(t.tenant.Groups, group)
 		}
 	})
@@ -86,28 +80,41 @@ func (t *tenantReader) readGroups(f *fields) {
 		for _, i := range circle {
 			names = append(names, groups[i].ID)
 		}
-		first := places[circle[0]]
-		reader.ProblemAt(first.line, first.column, first.path, "groups are members of each other in a circle: %s", strings.Join(names, " has "))
+		places[circle[0]].Problemf("groups are members of each other in a circle: %s", strings.Join(names, " has "))
 	})
 }
 
-func (t *tenantReader) readMembers(f *fields) []authz.Principal {
-	return t.readPeople(f, "members", "member", authz.Principal.Key)
+// A peopleList is a list of principals: its key, what one of them is called, and what no two
+// of them may have in common.
+type peopleList struct {
+	key, one string
+	same     func(authz.Principal) authz.Principal
 }
 
-// readOwners reads who owns something.
-func (t *tenantReader) readOwners(f *fields) []authz.Principal {
-	return t.readPeople(f, "owners", "owner", func(p authz.Principal) authz.Principal { return p })
-}
+var (
+	members    = peopleList{"members", "member", authz.Principal.Key}
+	owners     = peopleList{"owners", "owner", func(p authz.Principal) authz.Principal { return p }}
+	profiled   = peopleList{"principals", "principal", authz.Principal.Key}
+	sharedWith = peopleList{"sharedWith", "principal", authz.Principal.Key}
+	runOnly    = peopleList{"runOnlyUsers", "run-only user", authz.Principal.Key}
+)
 
-// readPeople reads a list of principals, no two of them with one key.
-func (t *tenantReader) readPeople(f *fields, list, what string, key func(authz.Principal) authz.Principal) []authz.Principal {
+// ofDirectory are what is a member of a group or owns something.
+var ofDirectory = []authz.PrincipalType{authz.User, authz.ApplicationUser, authz.Group}
+
+// readPeople reads a list of principals, whose teams are of the environment.
+func (t *tenantReader) readPeople(f *fields, list peopleList, environment string, want ...authz.PrincipalType) []authz.Principal {
 	lines := map[authz.Principal]int{}
 	var people []authz.Principal
-	f.list(list, func(v strictyaml.Value) {
+	f.list(list.key, func(v strictyaml.Value) {
 		f := memberRecord.read(v)
-		one := t.principal(&f, "principalType", "principalObjectId", authz.User, authz.ApplicationUser, authz.Group)
-		if one.ID != "" && once(lines, key(one), v, what+" %q", one.ID) {
+		one := t.principal(&f, "principalType", "principalObjectId", want...)
+		if one.ID == "" {
+			return
+		}
+		at, _ := f.value("principalObjectId")
+		t.checkTeam(at, one, environment)
+		if once(lines, list.same(one), v, list.one+" %q", one.ID) {
 			people = append(people, one)
 		}
 	})

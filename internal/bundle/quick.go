@@ -151,7 +151,7 @@ func (t *tenantReader) quickRole() *customRole {
 	return role
 }
 
-// quickScope finds the scope and tells whether the role may be assigned there.
+// quickScope finds the scope and tells whether the role may be assigned there, to whom it is.
 func (t *tenantReader) quickScope(role *customRole, a *snapshot.RoleAssignment) bool {
 	text := t.quick.texts[quickScope]
 	if len(text) == 0 {
@@ -164,15 +164,6 @@ func (t *tenantReader) quickScope(role *customRole, a *snapshot.RoleAssignment) 
 	if info.problem != "" || len(info.chain) == 0 {
 		return false
 	}
-	key := assignableKey{role.ID, info.scope}
-	ok, known := t.assignable[key]
-	if !known {
-		ok = role.AssignableAt(info.chain)
-		if len(t.assignable) >= maxRemembered {
-			clear(t.assignable)
-		}
-		t.assignable[key] = ok
-	}
 	a.Scope = info.scope
-	return ok
+	return t.mayBeAssigned(role, info) && (!hasTerms(role) || t.checkHolder(role, info, a) == nil)
 }

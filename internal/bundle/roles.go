@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pathgrant/pathgrant/internal/strictyaml"
@@ -13,18 +15,23 @@ type customRole struct {
 	line int
 }
 
-// A roleTable finds role definitions by identifier and by name.
+// A roleTable finds role definitions by identifier, by name and by alias.
 type roleTable struct {
 	byID, byName map[string]*customRole
+	byAlias      map[string][]*customRole
 }
 
 func newRoleTable() roleTable {
-	return roleTable{byID: map[string]*customRole{}, byName: map[string]*customRole{}}
+	return roleTable{byID: map[string]*customRole{}, byName: map[string]*customRole{}, byAlias: map[string][]*customRole{}}
 }
 
 func (r roleTable) add(role *customRole) {
 	r.byID[role.ID] = role
 	r.byName[authz.RoleNameKey(role.Name)] = role
+	for _, alias := range role.Aliases {
+		key := authz.RoleNameKey(alias)
+		r.byAlias[key] = append(r.byAlias[key], role)
+	}
 }
 
 func (t *tenantReader) roleByID(id string) *customRole {
@@ -34,18 +41,43 @@ func (t *tenantReader) roleByID(id string) *customRole {
 	return t.roles.byID[id]
 }
 
-func (t *tenantReader) roleByName(name string) *customRole {
+// rolesNamed returns the role of a name or, where there is none, those that have it as alias.
+func (t *tenantReader) rolesNamed(name string) []*customRole {
 	key := authz.RoleNameKey(name)
-	if role := t.shipped.byName[key]; role != nil {
-		return role
+	for _, known := range []roleTable{t.shipped, t.roles} {
+		if role := known.byName[key]; role != nil {
+			return []*customRole{role}
+		}
 	}
-	return t.roles.byName[key]
+	return t.shipped.byAlias[key]
+}
+
+// roleByName returns the one role of a name or alias, or nil.
+func (t *tenantReader) roleByName(name string) *customRole {
+	if named := t.rolesNamed(name); len(named) == 1 {
+		return named[0]
+	}
+	return nil
+}
+
+// noRole says why there is not one role of an identifier, name or alias.
+func (t *tenantReader) noRole(text string) string {
+	named := t.rolesNamed(text)
+	if len(named) < 2 {
+		return fmt.Sprintf("there is no role %q: want a shipped role, one of a role pack (--role-pack) or one under roleDefinitions", text)
+	}
+	all := make([]string, 0, len(named))
+	for _, role := range named {
+		all = append(all, fmt.Sprintf("%q", role.Name))
+	}
+	return fmt.Sprintf("%q is an alias of the roles %s: name the one that is meant", text, strings.Join(all, " and "))
 }
 
 // anywhere is where a role that names no assignable scopes may be assigned.
 const anywhere = "/tenants/{0}"
 
 func (t *tenantReader) readRoleDefinitions(f *fields) {
+	var later []func() // once all roles are known
 	f.list("roleDefinitions", func(v strictyaml.Value) {
 		f := roleDefinitionRecord.read(v)
 		role := &customRole{line: v.Line()}
@@ -53,23 +85,31 @@ func (t *tenantReader) readRoleDefinitions(f *fields) {
 		taken := false
 		if id, ok := f.value("roleDefinitionId"); ok {
 			role.ID = t.objectID(id)
-			taken = isTaken(id, t.roleByID(role.ID), "identifier")
+			if known := t.roleByID(role.ID); known != nil {
+				taken = isTaken(id, known, "identifier")
+			}
 		}
 		if name, ok := f.value("roleDefinitionName"); ok {
 			if role.Name = name.Text(); role.Name != "" && authz.RoleNameKey(role.Name) == "" {
 				name.Problemf("a name must hold more than spaces and hyphens")
 				role.Name = ""
 			}
-			taken = isTaken(name, t.roleByName(role.Name), "name") || taken
+			if named := t.rolesNamed(role.Name); len(named) > 0 {
+				taken = isTaken(name, named[0], "name") || taken
+			}
 		}
-		role.Permissions = t.readPatterns(&f, "permissions")
-		role.PermissionsExceptions = t.readPatterns(&f, "permissionsExceptions")
-		role.AssignableScopes = t.readTemplates(&f, "assignableScopes")
-		role.RestrictedScopes = t.readTemplates(&f, "restrictedScopes")
-		if at, ok := f.value("assignableScopes"); !ok {
-			role.AssignableScopes = []string{anywhere}
-		} else if at.IsList() && len(role.AssignableScopes) == 0 {
-			at.Problemf("want at least one scope at or below which the role may be assigned, such as /tenants/{0}")
+		if _, security := f.unlessNull("environment"); security {
+			t.readSecurityRole(&f, role)
+		} else {
+			t.readPlatformRole(&f, role)
+		}
+		if list, ok := f.unlessNull("assignableRoles"); ok {
+			if list.IsEmpty() {
+				list.Problemf("want at least one role: without assignableRoles there is no limit")
+			}
+			terms := &authz.RoleTerms{}
+			role.Terms = terms
+			later = append(later, func() { terms.AssignableRoles = t.readAssignableRoles(list) })
 		}
 		if role.ID == "" || role.Name == "" || taken {
 			return
@@ -77,16 +117,97 @@ func (t *tenantReader) readRoleDefinitions(f *fields) {
 		t.roles.add(role)
 		t.tenant.RoleDefinitions = append(t.tenant.RoleDefinitions, role.RoleDefinition)
 	})
+	for _, read := range later {
+		read()
+	}
+}
+
+// readPlatformRole reads what a custom role of the platform has.
+func (t *tenantReader) readPlatformRole(f *fields, role *customRole) {
+	if _, ok := f.value("permissions"); !ok && f.values != nil {
+		f.at.Problemf("permissions is required, or the environment of a security role")
+	}
+	role.Permissions = t.readPatterns(f, "permissions")
+	role.PermissionsExceptions = t.readPatterns(f, "permissionsExceptions")
+	role.AssignableScopes = t.readTemplates(f, "assignableScopes")
+	role.RestrictedScopes = t.readTemplates(f, "restrictedScopes")
+	if at, ok := f.value("assignableScopes"); !ok {
+		role.AssignableScopes = []string{anywhere}
+	} else if at.IsList() && len(role.AssignableScopes) == 0 {
+		at.Problemf("want at least one scope at or below which the role may be assigned, such as /tenants/{0}")
+	}
+	f.refuse("only a security role has it: say which environment's it is with environment, or leave it out", "businessUnit", "privileges")
+	if at, _ := f.value("teamOnly"); f.bool("teamOnly") {
+		at.Problemf("only a security role has it: say which environment's it is with environment, or leave it out")
+	}
+}
+
+// readSecurityRole reads what a custom security role of an environment has.
+func (t *tenantReader) readSecurityRole(f *fields, role *customRole) {
+	role.Environment = t.environment(f)
+	role.BusinessUnit = t.businessUnit(f, role.Environment)
+	role.TeamOnly = f.bool("teamOnly")
+	role.Privileges = t.readPrivileges(f, role.Environment)
+	f.refuse("a security role gives privileges alone: leave it out, or make two roles of it", "permissions", "permissionsExceptions")
+	f.refuse("a security role may be assigned in its environment, and nowhere else: leave it out", "assignableScopes", "restrictedScopes")
+}
+
+// readPrivileges reads the lines of a security role.
+func (t *tenantReader) readPrivileges(f *fields, environment string) []string {
+	var lines []string
+	f.list("privileges", func(v strictyaml.Value) {
+		text := v.Text()
+		if text == "" {
+			return
+		}
+		pattern, err := authz.ParsePrivilegePattern(text)
+		if err != nil {
+			v.Problemf("%v", err)
+			return
+		}
+		if pattern.Table != "" && environment != "" && t.table(environment, pattern.Table) == nil {
+			v.Problemf("privilege %q: %s", text, noTable(environment, pattern.Table))
+			return
+		}
+		lines = append(lines, text)
+	})
+	return lines
+}
+
+// readAssignableRoles reads names and identifiers of roles, and returns the identifiers.
+func (t *tenantReader) readAssignableRoles(list strictyaml.Value) []string {
+	var ids []string
+	list.List(func(v strictyaml.Value) {
+		text := v.Text()
+		if text == "" {
+			return
+		}
+		if text == authz.AllSecurityRoles {
+			ids = append(ids, text)
+			return
+		}
+		role := t.roleByID(authz.CanonicalID(text, t.foldCase))
+		if role == nil {
+			role = t.roleByName(text)
+		}
+		if role == nil {
+			v.Problemf("%s", t.noRole(text))
+			return
+		}
+		ids = append(ids, role.ID)
+	})
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func isTaken(v strictyaml.Value, by *customRole, what string) bool {
 	switch {
-	case by == nil:
-		return false
-	case by.line == 0:
-		v.Problemf("the %s is that of the shipped role %q (%s): choose another", what, by.Name, by.ID)
-	default:
+	case by.line > 0:
 		v.Problemf("the %s is that of the role %q on line %d: choose another", what, by.Name, by.line)
+	case what == "name" && authz.RoleNameKey(v.OptionalText()) != authz.RoleNameKey(by.Name):
+		v.Problemf("the name is an alias of the shipped role %q (%s): choose another", by.Name, by.ID)
+	default:
+		v.Problemf("the %s is that of the shipped role %q (%s): choose another", what, by.Name, by.ID)
 	}
 	return true
 }

@@ -45,6 +45,7 @@ func (t *tenantReader) readEnvironments(f *fields) {
 			environment.ID = t.pathID(id)
 		}
 		if environment.ID != "" && once(t.listed, environment.ID, v, "environment %q", environment.ID) {
+			t.databases[environment.ID] = environment.Dataverse
 			t.tenant.Environments = append(t.tenant.Environments, environment)
 		}
 	})
@@ -60,8 +61,6 @@ func notListed(environment string) string {
 	return fmt.Sprintf("environment %q is not listed: list it under environments or in an environment group", environment)
 }
 
-type unitKey struct{ environment, id string }
-
 // A unit is a business unit with the places of its fields, for problems found later.
 type unit struct {
 	authz.BusinessUnit
@@ -70,8 +69,8 @@ type unit struct {
 }
 
 func (t *tenantReader) readBusinessUnits(f *fields) {
-	lines := map[unitKey]int{}
-	units := map[unitKey]*unit{}
+	lines := map[inEnvironment]int{}
+	units := map[inEnvironment]*unit{}
 	var order []*unit
 	f.list("businessUnits", func(v strictyaml.Value) {
 		f := businessUnitRecord.read(v)
@@ -94,7 +93,7 @@ func (t *tenantReader) readBusinessUnits(f *fields) {
 				return
 			}
 		}
-		key := unitKey{u.Environment, u.ID}
+		key := inEnvironment{u.Environment, u.ID}
 		if u.ID == "" || u.Environment == "" || !once(lines, key, v, "business unit %q of environment %q", u.ID, u.Environment) {
 			t.businessBad = true
 			return
@@ -106,7 +105,7 @@ func (t *tenantReader) readBusinessUnits(f *fields) {
 	// A parent need not be listed: it is then a root, as a group of environments lists its
 	// environments.
 	for _, u := range order {
-		key := unitKey{u.Environment, u.Parent}
+		key := inEnvironment{u.Environment, u.Parent}
 		if u.Parent != "" && units[key] == nil {
 			root := &unit{BusinessUnit: authz.BusinessUnit{ID: u.Parent, Environment: u.Environment}, index: len(order), parentAt: u.parentAt}
 			units[key] = root
@@ -114,7 +113,7 @@ func (t *tenantReader) readBusinessUnits(f *fields) {
 		}
 	}
 	circles(len(order), func(i int) []int {
-		parent := units[unitKey{order[i].Environment, order[i].Parent}]
+		parent := units[inEnvironment{order[i].Environment, order[i].Parent}]
 		if parent == nil {
 			return nil
 		}
@@ -129,6 +128,10 @@ func (t *tenantReader) readBusinessUnits(f *fields) {
 	})
 	for _, u := range order {
 		t.tenant.BusinessUnits = append(t.tenant.BusinessUnits, u.BusinessUnit)
+		t.units[inEnvironment{u.Environment, u.ID}] = true
+		if u.Parent == "" {
+			t.roots[u.Environment]++
+		}
 	}
 }
 
@@ -155,6 +158,7 @@ func (t *tenantReader) buildHierarchy(at strictyaml.Value) {
 // A scopeInfo is a scope's text as it was read once for all assignments that have it.
 type scopeInfo struct {
 	scope   authz.Scope
+	named   authz.NamedScope
 	chain   []authz.Scope // empty: not usable
 	problem string        // why, if it is the scope's own fault
 }
@@ -186,7 +190,7 @@ func (t *tenantReader) readScope(text string) *scopeInfo {
 	if tenant != t.tenant.ID {
 		return &scopeInfo{problem: fmt.Sprintf("scope %q is of another tenant than %s", text, t.tenant.ID)}
 	}
-	info := &scopeInfo{scope: named.In(tenant)}
+	info := &scopeInfo{scope: named.In(tenant), named: named}
 	var scratch []byte
 	chain, ok := t.hierarchy.AppendChain(nil, named, &scratch)
 	switch {

@@ -138,7 +138,10 @@ func (e *encoder) tenant(t *snapshot.Tenant) {
 		e.raw("\n")
 	}
 	e.scopes(t)
+	e.tables(t)
 	e.directory(t)
+	e.teams(t)
+	e.sharing(t)
 	section(e, "roleDefinitions", t.RoleDefinitions, func(a, b authz.RoleDefinition) int { return cmp.Compare(a.ID, b.ID) }, e.roleDefinition)
 	if e.from == nil {
 		section(e, "roleAssignments", t.RoleAssignments, compareAssignments, e.roleAssignment)
@@ -189,45 +192,54 @@ func (e *encoder) directory(t *snapshot.Tenant) {
 			e.flag("disabled", principal.Disabled)
 			e.optional("displayName", principal.DisplayName)
 			e.optional("mail", principal.Mail)
-			e.owners(principal.Owners)
+			e.optionalPeople("owners", principal.Owners)
 		})
 	section(e, "groups", t.Groups, func(a, b snapshot.Group) int { return cmp.Compare(a.ID, b.ID) },
 		func(group snapshot.Group) {
 			e.key("id").text(group.ID)
 			e.optional("displayName", group.DisplayName)
 			e.key("members").people(group.Members)
-			e.owners(group.Owners)
+			e.optionalPeople("owners", group.Owners)
 		})
 }
 
-func (e *encoder) owners(owners []authz.Principal) {
-	if len(owners) > 0 {
-		e.key("owners").people(owners)
+func (e *encoder) optionalPeople(key string, people []authz.Principal) {
+	if len(people) > 0 {
+		e.key(key).people(people)
 	}
 }
 
 // people writes a list of principals.
 func (e *encoder) people(people []authz.Principal) {
-	e.buf = append(e.buf, '[')
-	for i, one := range sorted(people, comparePrincipals) {
-		if i > 0 {
-			e.comma()
-		}
-		e.buf = append(e.buf, '{')
+	list(e, people, comparePrincipals, func(one authz.Principal) {
 		e.principal("principalType", "principalObjectId", one)
-		e.buf = append(e.buf, '}')
-	}
-	e.buf = append(e.buf, ']')
+	})
 }
 
 func (e *encoder) roleDefinition(def authz.RoleDefinition) {
 	e.key("roleDefinitionId").text(def.ID)
 	e.key("roleDefinitionName").text(def.Name)
 	e.optional("description", def.Description)
-	e.key("permissions").texts(distinct(def.Permissions))
-	e.optionalTexts("permissionsExceptions", distinct(def.PermissionsExceptions))
-	e.key("assignableScopes").texts(distinct(def.AssignableScopes))
-	e.optionalTexts("restrictedScopes", distinct(def.RestrictedScopes))
+	if def.Environment == "" {
+		e.key("permissions").texts(distinct(def.Permissions))
+		e.optionalTexts("permissionsExceptions", distinct(def.PermissionsExceptions))
+		e.key("assignableScopes").texts(distinct(def.AssignableScopes))
+		e.optionalTexts("restrictedScopes", distinct(def.RestrictedScopes))
+		if len(def.Privileges) > 0 || def.BusinessUnit != "" || def.TeamOnly {
+			e.fail(errors.New("it has what a security role has, and names no environment"))
+		}
+	} else {
+		e.key("environment").text(def.Environment)
+		e.optional("businessUnit", def.BusinessUnit)
+		e.optionalTexts("privileges", distinct(def.Privileges))
+		e.flag("teamOnly", def.TeamOnly)
+		if len(def.Permissions)+len(def.PermissionsExceptions)+len(def.AssignableScopes)+len(def.RestrictedScopes) > 0 {
+			e.fail(errors.New("it is a security role, and has what only a role of the platform has"))
+		}
+	}
+	if def.Terms != nil {
+		e.optionalTexts("assignableRoles", distinct(def.Terms.AssignableRoles))
+	}
 }
 
 func (e *encoder) roleAssignment(a snapshot.RoleAssignment) {
@@ -286,6 +298,20 @@ func section[T any](e *encoder, key string, items []T, compare func(a, b T) int,
 		}
 	}
 	e.endSection(len(items))
+}
+
+// list writes items that stand within another, in order.
+func list[T any](e *encoder, items []T, compare func(a, b T) int, item func(T)) {
+	e.buf = append(e.buf, '[')
+	for i, it := range sorted(items, compare) {
+		if i > 0 {
+			e.comma()
+		}
+		e.buf = append(e.buf, '{')
+		item(it)
+		e.buf = append(e.buf, '}')
+	}
+	e.buf = append(e.buf, ']')
 }
 
 // exported writes the role assignments of a tenant that is exported.

@@ -263,9 +263,7 @@ func validTenant(t *rapid.T, id string, pathID, objectID, text *rapid.Generator[
 		}
 		tenant.Principals = append(tenant.Principals, p)
 	}
-	slices.SortFunc(tenant.Principals, func(a, b snapshot.Principal) int {
-		return 2*int(a.Type) - 2*int(b.Type) + strings.Compare(a.ID, b.ID)
-	})
+	slices.SortFunc(tenant.Principals, func(a, b snapshot.Principal) int { return byTypeAndID(a.Principal, b.Principal) })
 	groupIDs := distinct(t, "groups", objectID, 0, 4)
 	for i, group := range groupIDs {
 		g := snapshot.Group{ID: group, DisplayName: maybe.Draw(t, "name"), Owners: owners(t)}
@@ -290,7 +288,17 @@ func validTenant(t *rapid.T, id string, pathID, objectID, text *rapid.Generator[
 		})
 		roleIDs = append(roleIDs, role)
 	}
-	tenant.RoleAssignments = validAssignments(t, id, scopes, roleIDs, objectID, types)
+	all := validAssignments(t, id, scopes, roleIDs, objectID, types)
+	for i, environment := range tenant.Environments {
+		if environment.Dataverse {
+			d := drawnDatabase{t: t, tenant: &tenant, environment: environment.ID, objectID: objectID, text: text}
+			d.draw(fmt.Sprint("team", i, "."))
+			all = append(all, d.roles(fmt.Sprint("e", i, "."))...)
+		}
+	}
+	slices.SortFunc(tenant.RoleDefinitions, func(a, b authz.RoleDefinition) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(all, byPlaceInFile)
+	tenant.RoleAssignments = all
 	return tenant
 }
 
@@ -330,18 +338,6 @@ func validAssignments(t *rapid.T, tenant string, scopes []authz.NamedScope, role
 			all = append(all, a)
 		}
 	}
-	slices.SortFunc(all, func(a, b snapshot.RoleAssignment) int {
-		if c := strings.Compare(string(a.Scope), string(b.Scope)); c != 0 {
-			return c
-		}
-		if a.Principal.Type != b.Principal.Type {
-			return int(a.Principal.Type) - int(b.Principal.Type)
-		}
-		if c := strings.Compare(a.Principal.ID, b.Principal.ID); c != 0 {
-			return c
-		}
-		return strings.Compare(a.RoleDefinitionID, b.RoleDefinitionID)
-	})
 	return all
 }
 
@@ -383,6 +379,7 @@ func shuffled(d *snapshot.Data, seed uint64) *snapshot.Data {
 		mix(r, t.Groups)
 		mix(r, t.RoleDefinitions)
 		mix(r, t.RoleAssignments)
+		mixDatabases(r, t)
 	}
 	return clone
 }
@@ -436,6 +433,12 @@ func FuzzBundleParse(f *testing.F) {
 	f.Add([]byte("apiVersion: pathgrant/v1\ntenants: []\n...\n"))
 	f.Add([]byte("{\"apiVersion\":\"pathgrant/v1\",\"tenants\":[{\"id\":\"t1\",\"principals\":[{\"principalType\":\"Team\",\"principalObjectId\":\"\\ud83d\\ude00 \u2028\"}]}]}"))
 	f.Add([]byte("{apiVersion: pathgrant/v1, tenants: [{id: t1, groups: [{id: '...', members: []}]}]}\n...\n"))
+	f.Add([]byte(databaseExample))
+	f.Add([]byte(wantDatabaseYAML))
+	f.Add(write(f, databaseData(), bundle.JSON))
+	for _, in := range broken(f) {
+		f.Add([]byte(in.text))
+	}
 	f.Add([]byte("apiVersion: pathgrant/v1\ntenants:\n- {id: t1, environments: [{id: e1}], businessUnits: [{id: b1, environment: e1, parent: b1}]}\n..."))
 	o := options(f)
 	f.Fuzz(func(t *testing.T, src []byte) {

@@ -196,7 +196,7 @@ func (v Value) Column() int { return v.node.Column }
 // ProblemAt records a problem with a value that is no longer there; the path is put before
 // the message.
 func (r *Reader) ProblemAt(line, column int, path, format string, args ...any) {
-	r.problems = append(r.problems, Problem{File: r.file, Line: line, Column: column, Message: path + ": " + fmt.Sprintf(format, args...)})
+	Place{r, line, column, path}.Problemf(format, args...)
 }
 
 // Problems returns how many problems were recorded.

@@ -127,13 +127,36 @@ func (v Value) Line() int { return v.node.Line }
 // File returns the document's file name.
 func (v Value) File() string { return v.reader.file }
 
-// Problemf records a problem with this value; the path is put before the message.
-func (v Value) Problemf(format string, args ...any) {
+// A Place is where a value stands, for problems that are found when the value itself is no
+// longer held.
+type Place struct {
+	reader       *Reader
+	line, column int
+	path         string
+}
+
+// Place returns where the value stands.
+func (v Value) Place() Place { return Place{v.reader, v.node.Line, v.node.Column, v.path} }
+
+// Line returns the place's line, from 1.
+func (p Place) Line() int { return p.line }
+
+// Problemf records a problem with what stands there; the path is put before the message.
+func (p Place) Problemf(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
-	if v.path != "" {
-		message = v.path + ": " + message
+	if p.path != "" {
+		message = p.path + ": " + message
 	}
-	v.reader.problems = append(v.reader.problems, Problem{File: v.reader.file, Line: v.node.Line, Column: v.node.Column, Message: message})
+	p.reader.problems = append(p.reader.problems, Problem{File: p.reader.file, Line: p.line, Column: p.column, Message: message})
+}
+
+// Problemf records a problem with this value; the path is put before the message.
+func (v Value) Problemf(format string, args ...any) { v.Place().Problemf(format, args...) }
+
+// IsEmpty tells whether the value is null or a list of nothing.
+func (v Value) IsEmpty() bool {
+	_, held := v.Held()
+	return v.IsNull() || v.IsList() && !held && len(v.node.Content) == 0
 }
 
 // IsNull tells whether the value is null or empty.

@@ -179,3 +179,49 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAPlaceOutlivesItsValue(t *testing.T) {
+	root, reader, err := strictyaml.Parse("doc.yaml", []byte("list:\n  - text\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var places []strictyaml.Place
+	root.Fields(map[string]func(strictyaml.Value){"list": func(v strictyaml.Value) {
+		v.List(func(item strictyaml.Value) { places = append(places, item.Place()) })
+	}})
+	places[0].Problemf("it is %s", "bad")
+	if got, want := reader.Err().Error(), "doc.yaml:2:5: list[0]: it is bad"; got != want || places[0].Line() != 2 {
+		t.Errorf("line %d: %s, want %s", places[0].Line(), got, want)
+	}
+}
+
+func TestWhatIsEmpty(t *testing.T) {
+	want := map[string]bool{"a": true, "b": true, "c": true, "d": false, "e": false, "f": false, "g": false}
+	for _, document := range []string{
+		`{"a": null, "b": [], "c": [ ], "d": [null], "e": {}, "f": "", "g": false}`,
+		"a:\nb: []\nc: ~\nd: [~]\ne: {}\nf: ''\ng: no\n",
+	} {
+		parse := strictyaml.Parse
+		if document[0] == '{' {
+			parse = scanAll
+		}
+		root, _, err := parse("doc", []byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		root.Entries(func(key string, _, v strictyaml.Value) {
+			if v.IsEmpty() != want[key] {
+				t.Errorf("%s of %s: %v", key, document, v.IsEmpty())
+			}
+		})
+	}
+	root, _, err := scan("doc", []byte(`{"list": []}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root.Entries(func(_ string, _, v strictyaml.Value) {
+		if v.IsEmpty() {
+			t.Error("a list that was passed over may hold anything")
+		}
+	})
+}
