@@ -27,7 +27,9 @@ type BatchDecider interface {
 }
 
 // A Mapper says which permissions and scopes a request names, without asking who
-// asks. A mapped request's answer has no reason; the scopes are in the tenant given.
+// asks. A mapped request's answer has no reason; the scopes are in the tenant given. A
+// Dataverse table that only its environment's declarations could name stands by its entity
+// set in braces.
 type Mapper interface {
 	Map(r *Request, tenant string, a *Answer)
 }
@@ -70,6 +72,19 @@ type Request struct {
 	// Permission and Scope are a direct question.
 	Permission string
 	Scope      string
+	// Record, Columns, OnBehalfOf and Relate go with a direct question for a permission of a
+	// Dataverse table, at an environment, and with no other.
+	//
+	// Record is the record that is asked about; nil: all of the table.
+	Record *Record
+	// Columns are the ones that are to be read or set. AllColumns stands for every column of
+	// the table.
+	Columns    []string
+	AllColumns bool
+	// OnBehalfOf is whom the caller acts for, of the same tenant; nil: for itself.
+	OnBehalfOf *authz.Subject
+	// Relate is what the record is to be attached to; nil: to nothing.
+	Relate *Relate
 
 	// Subject is the caller, where the asker states it. Otherwise Credentials are
 	// verified.
@@ -108,6 +123,9 @@ type Answer struct {
 	Missing []authz.Permission
 	// Assignment is the one that decided; nil where none did.
 	Assignment *authz.Grant
+	// Record is the decision about a Dataverse record or table: that of the first that was
+	// refused, or else of the first; nil for any other question, and where none was reached.
+	Record *authz.RecordDecision
 	// DecidedBy is the mapping's step: "route", "convention", "override", "permission" for a direct
 	// question or an override, or "".
 	DecidedBy string

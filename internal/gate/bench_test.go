@@ -132,7 +132,7 @@ func benchCatalogues(t testing.TB, more int) *naming.Catalogues {
 func benchStoreOptions(t testing.TB, catalogues *naming.Catalogues) snapshot.Options {
 	t.Helper()
 	return snapshot.Options{
-		Dir: t.TempDir(), CacheBytes: 64 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: true,
+		Dir: t.TempDir(), CacheBytes: 64 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), FoldCase: true,
 	}
 }
 

@@ -99,7 +99,7 @@ func granted(is bool, otherwise authz.Reason) authz.Reason {
 }
 
 func roleID(name string) string {
-	for _, def := range roles.Shipped() {
+	for _, def := range roles.All() {
 		if def.Name == name {
 			return def.ID
 		}

@@ -90,6 +90,10 @@ type scratch struct {
 	quick bool              // what takes its time is not to be done
 	now   time.Time         // the clock, read anew after whatever may have waited
 	who   identity.Identity // who asks, once that is known
+	held  *snapshot.Reader  // what is read in place of the views; nil: they are
+	trace *ask.Trace        // is told what was decided on; nil: nobody asked
+
+	tables []tableAsk // what is asked of Dataverse tables; then permissions are none
 
 	resolution  naming.Resolution
 	permissions []authz.PermissionID
@@ -108,7 +112,8 @@ func (g *Gate) borrow() *scratch {
 }
 
 func (g *Gate) release(s *scratch) {
-	s.who = identity.Identity{} // a subject is not to outlive its token here
+	s.who, s.held, s.trace = identity.Identity{}, nil, nil // a subject is not to outlive its token here
+	s.forgetTables()
 	g.scratches.Put(s)
 }
 
@@ -178,7 +183,8 @@ func oneRevision(a []ask.Answer) bool {
 }
 
 // Map says which permissions and scopes a request names; its scopes begin with the
-// tenant given.
+// tenant given. A table that only its environment's declarations could name stands by its
+// entity set in braces: Dataverse.{accounts}.Read.
 func (g *Gate) Map(r *ask.Request, tenant string, a *ask.Answer) {
 	a.Reset()
 	s := g.borrow()
@@ -188,6 +194,9 @@ func (g *Gate) Map(r *ask.Request, tenant string, a *ask.Answer) {
 	}
 	for _, id := range s.permissions {
 		a.Permissions = append(a.Permissions, g.Catalogues.Vocabulary().Name(id))
+	}
+	for i := range s.tables {
+		a.Permissions = append(a.Permissions, s.tables[i].permission())
 	}
 	for _, named := range s.named {
 		a.Scopes = append(a.Scopes, named.In(tenant))
@@ -229,11 +238,25 @@ func (g *Gate) decide(ctx context.Context, r *ask.Request, a *ask.Answer, s *scr
 		return
 	}
 	a.Subject = s.who.Subject
-	if !mapped {
+	switch {
+	case !mapped:
 		a.Reason = authz.Unmapped
-		return
+	case len(s.tables) > 0:
+		g.decideTables(ctx, r, a, s)
+	default:
+		g.decideNamed(ctx, r, a, s)
 	}
-	g.decideNamed(ctx, r, a, s)
+}
+
+// crossTenant tells whether the request names a tenant that is not the caller's.
+func (s *scratch) crossTenant(tenant string, a *ask.Answer) bool {
+	for _, named := range s.resolution.Tenants {
+		if named != tenant {
+			a.Reason, a.Detail = authz.CrossTenant, "the request names a tenant that is not the caller's"
+			return true
+		}
+	}
+	return false
 }
 
 // decideNamed decides what the scratch says is asked for: its permissions at its named
@@ -241,18 +264,22 @@ func (g *Gate) decide(ctx context.Context, r *ask.Request, a *ask.Answer, s *scr
 func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) {
 	who := &s.who
 	tenant := who.Subject.Tenant()
-	for _, named := range s.resolution.Tenants {
-		if named != tenant {
-			a.Reason, a.Detail = authz.CrossTenant, "the request names a tenant that is not the caller's"
-			return
-		}
-	}
-	snap, view, ok := g.lookUp(ctx, r, a, s)
-	if !ok {
+	if s.crossTenant(tenant, a) {
 		return
 	}
-	a.Revision = snap.Revision()
-	held := g.tenant(snap, tenant)
+	var (
+		held tenantState
+		view *snapshot.View
+	)
+	if s.held == nil {
+		snap, cached, ok := g.lookUp(ctx, r, a, s)
+		if !ok {
+			return
+		}
+		a.Revision, view, held = snap.Revision(), cached, g.tenant(snap, tenant)
+	} else if held, view = g.readAnew(ctx, a, s, tenant); view == nil {
+		return
+	}
 	vocabulary := g.Catalogues.Vocabulary()
 	for _, id := range s.permissions {
 		a.Permissions = append(a.Permissions, vocabulary.Name(id))
@@ -262,8 +289,8 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 	}
 	now := s.now.Unix()
 	switch {
-	case !g.fresh(tenant, s.permissions, s.now):
-		a.Reason, a.Detail = authz.Stale, "the data is older than this server may answer from"
+	case !g.fresh(tenant, g.onlyRead(s.permissions), s.now):
+		a.Reason, a.Detail = authz.Stale, tooOld
 		return
 	case view.Disabled:
 		a.Reason = authz.PrincipalDisabled
@@ -275,6 +302,9 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 	if who.Subject.GroupsUnknown() && !held.DirectoryComplete() {
 		question.GroupsUnknown, question.GroupDenials = true, held.GroupDenials()
 	}
+	if s.trace != nil {
+		s.traceNamed(view.Grants, question, r.HTTP)
+	}
 	decision := authz.Decide(view.Grants, question, now)
 	a.Reason, a.Assignment = decision.Reason, decision.Grant
 	if !decision.Allowed() {
@@ -285,9 +315,11 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 		return
 	}
 	if r.HTTP && !holdsDirectly(who.Subject, s.resolution.GrantedTo) {
-		a.Reason, a.Detail, a.Assignment = authz.NoAssignment, "the route is open only to holders of certain directory roles", nil
+		a.Reason, a.Detail, a.Assignment = authz.NoAssignment, notDirectly, nil
 	}
 }
+
+const notDirectly = "the route is open only to holders of certain directory roles"
 
 // holdsDirectly tells whether the token itself names one of the directory roles that a
 // route is granted to. Membership through a group does not count.
@@ -302,6 +334,7 @@ func holdsDirectly(subject *authz.Subject, grantedTo []authz.Principal) bool {
 func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	s.permissions, s.named = s.permissions[:0], s.named[:0]
 	s.resolution.Tenants = s.resolution.Tenants[:0]
+	s.forgetTables()
 	if r.Unreadable != "" {
 		a.Reason, a.Detail = authz.BadRequest, r.Unreadable
 		return false
@@ -318,6 +351,10 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	if !r.HTTP {
 		return g.mapDirect(r, a, s)
 	}
+	if field, ok := r.AsksRecords(); ok {
+		a.Reason, a.Detail = authz.BadRequest, field+": goes with a permission of a Dataverse table and not with an HTTP request"
+		return false
+	}
 	catalogue.Resolve(naming.Request{
 		Method: r.Method, Host: r.Host, Path: r.Path, GRPC: r.GRPC,
 		Override: r.PermissionOverride, Header: r.Header, ContextExtension: r.ContextExtension,
@@ -328,7 +365,10 @@ func (g *Gate) mapRequest(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	}
 	s.permissions = append(s.permissions, s.resolution.Permissions...)
 	s.named = append(s.named, s.resolution.Scopes...)
-	return a.Reason == authz.ReasonUnspecified && len(s.permissions) > 0 && len(s.named) > 0
+	if s.resolution.Web != nil {
+		s.mapWeb(s.resolution.Web)
+	}
+	return a.Reason == authz.ReasonUnspecified && len(s.permissions)+len(s.tables) > 0 && len(s.named) > 0
 }
 
 func (g *Gate) mapDirect(r *ask.Request, a *ask.Answer, s *scratch) bool {
@@ -340,6 +380,13 @@ func (g *Gate) mapDirect(r *ask.Request, a *ask.Answer, s *scratch) bool {
 	tenant, named, err := authz.ParseScope(r.Scope, g.Catalogues.FoldCase())
 	if err != nil {
 		a.Reason, a.Detail = authz.BadRequest, err.Error()
+		return false
+	}
+	if isTablePermission(r.Permission) {
+		return g.mapTable(r, tenant, named, a, s)
+	}
+	if field, ok := r.AsksRecords(); ok {
+		a.Reason, a.Detail = authz.BadRequest, field+": goes with a permission of a Dataverse table, Dataverse.{Table}.{Privilege}"
 		return false
 	}
 	id, ok := g.Catalogues.Vocabulary().ID(r.Permission)
@@ -419,26 +466,43 @@ func (g *Gate) arrived(r authz.Revision) bool {
 
 // read is lookUp for what takes its time.
 func (g *Gate) read(ctx context.Context, r *ask.Request, a *ask.Answer, subject *authz.Subject) (*snapshot.Snapshot, *snapshot.View, bool) {
-	if !g.arrived(r.AtLeast) {
-		if err := g.await(ctx, r.AtLeast); err != nil {
-			a.Reason, a.Detail = authz.Stale, "the revision asked for has not arrived"
-			if errors.Is(err, snapshot.ErrNotReady) || g.Snapshots.Current() == nil {
-				a.Reason, a.Detail = authz.NotReady, "no snapshot has been loaded yet"
-			}
-			return nil, nil, false
-		}
+	if reason, detail := g.waitFor(ctx, r.AtLeast); reason != authz.ReasonUnspecified {
+		a.Reason, a.Detail = reason, detail
+		return nil, nil, false
 	}
 	snap, view, err := g.Snapshots.View(ctx, subject)
 	if err != nil {
-		a.Reason, a.Detail = authz.Internal, "the snapshot could not be read; the log says why"
-		if errors.Is(err, snapshot.ErrNotReady) {
-			a.Reason, a.Detail = authz.NotReady, "no snapshot has been loaded yet"
-		} else {
-			g.Log.ErrorContext(ctx, "snapshot not readable", "err", err)
-		}
+		a.Reason, a.Detail = g.unreadable(ctx, err)
 		return nil, nil, false
 	}
 	return snap, view, true
+}
+
+// waitFor waits for the revision; a reason says that it did not arrive.
+func (g *Gate) waitFor(ctx context.Context, r authz.Revision) (authz.Reason, string) {
+	if g.arrived(r) {
+		return authz.ReasonUnspecified, ""
+	}
+	err := g.await(ctx, r)
+	switch {
+	case err == nil:
+		return authz.ReasonUnspecified, ""
+	case errors.Is(err, snapshot.ErrNotReady) || g.Snapshots.Current() == nil:
+		return authz.NotReady, noSnapshot
+	default:
+		return authz.Stale, "the revision asked for has not arrived"
+	}
+}
+
+const noSnapshot = "no snapshot has been loaded yet"
+
+// unreadable is the reason where the snapshot cannot be read.
+func (g *Gate) unreadable(ctx context.Context, err error) (authz.Reason, string) {
+	if errors.Is(err, snapshot.ErrNotReady) {
+		return authz.NotReady, noSnapshot
+	}
+	g.Log.ErrorContext(ctx, "snapshot not readable", "err", err)
+	return authz.Internal, "the snapshot could not be read; the log says why"
 }
 
 // How long a question that asks for a revision waits for it: until so long before its
@@ -508,14 +572,20 @@ func (u unlisted) Hierarchy() *authz.Hierarchy { return u.hierarchy }
 func (unlisted) DirectoryComplete() bool       { return false }
 func (unlisted) GroupDenials() *authz.Grants   { return nil }
 
+// onlyRead tells whether all that is asked for is Read, where that makes a difference.
+func (g *Gate) onlyRead(permissions []authz.PermissionID) bool {
+	return g.MaxStalenessReads == g.MaxStalenessChanges ||
+		!slices.ContainsFunc(permissions, func(id authz.PermissionID) bool { return !g.isRead.Has(id) })
+}
+
 // fresh tells whether the data is young enough for what is asked.
-func (g *Gate) fresh(tenant string, permissions []authz.PermissionID, now time.Time) bool {
+func (g *Gate) fresh(tenant string, reads bool, now time.Time) bool {
 	if g.ProvenAt == nil || g.MaxStalenessReads == 0 && g.MaxStalenessChanges == 0 {
 		return true
 	}
-	limit := g.MaxStalenessReads
-	if slices.ContainsFunc(permissions, func(id authz.PermissionID) bool { return !g.isRead.Has(id) }) {
-		limit = g.MaxStalenessChanges
+	limit := g.MaxStalenessChanges
+	if reads {
+		limit = g.MaxStalenessReads
 	}
 	return limit == 0 || now.Sub(g.ProvenAt(tenant)) <= limit
 }

@@ -57,12 +57,12 @@ type fixture struct {
 
 func newFixture(t testing.TB, text string, change func(*gate.Options)) *fixture {
 	t.Helper()
-	catalogues, err := naming.Load(naming.Shipped())
+	catalogues, err := naming.Load(naming.Shipped(), naming.ShippedDataverse())
 	if err != nil {
 		t.Fatal(err)
 	}
 	store, err := snapshot.Open(t.Context(), snapshot.Options{
-		Dir: t.TempDir(), CacheBytes: 8 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: catalogues.FoldCase(),
+		Dir: t.TempDir(), CacheBytes: 8 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), FoldCase: catalogues.FoldCase(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,8 @@ type Decision struct {
 	ID string
 	// Detail says what was in the way, for people to read. Do not parse it.
 	Detail string
+	// Dataverse says how a question about a record was decided; nil for any other.
+	Dataverse *DataverseDecision
 }
 
 // Allowed tells whether to let the request pass.
@@ -95,6 +97,7 @@ func decisionOf(in *pathgrantv1.Decision) Decision {
 		Revision:    authz.Revision{Epoch: in.GetRevision().GetEpoch(), Number: in.GetRevision().GetNumber()},
 		ID:          in.GetDecisionId(),
 		Detail:      in.GetDetail(),
+		Dataverse:   dataverseOf(in.GetDataverse()),
 	}
 	allow := in.GetEffect() == pathgrantv1.Effect_EFFECT_ALLOW
 	switch {

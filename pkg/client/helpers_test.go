@@ -77,7 +77,7 @@ func newProduct(ctx context.Context) (_ *product, err error) {
 		return nil, err
 	}
 	if p.store, err = snapshot.Open(ctx, snapshot.Options{
-		Dir: p.dir, CacheBytes: 1 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(),
+		Dir: p.dir, CacheBytes: 1 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(),
 	}); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func newProduct(ctx context.Context) (_ *product, err error) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	g := gate.New(gate.Options{Catalogues: catalogues, Snapshots: p.store, Log: log, Now: time.Now})
-	p.Server = rpc.New(rpc.Options{Decider: g, Mapper: g, Log: log})
+	p.Server = rpc.New(rpc.Options{Decider: g, Mapper: g, Composites: g, Log: log})
 	return p, nil
 }
 

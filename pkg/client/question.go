@@ -91,13 +91,18 @@ type HTTPRequest struct {
 	// GRPC says that it is a gRPC call: Method is POST, Path is /package.Service/Method,
 	// and the catalogue's grpc section maps it.
 	GRPC bool
-	// Headers, by name in lower case, are those that the grpc section says name a scope.
-	// No others are read.
+	// Headers, by name in lower case, are those that the grpc section says name a scope and,
+	// where the catalogue maps Dataverse's Web API, if-match, if-none-match, prefer,
+	// mscrmcallerid and callerobjectid. No others are read; of those, leave out none that the
+	// request has.
 	Headers map[string]string
+	// ContextExtensions are what a proxy's configuration would attach to the route, such as
+	// environment: e1. Never take them from the request.
+	ContextExtensions map[string]string
 }
 
 func (r HTTPRequest) message() *pathgrantv1.HttpRequest {
-	return &pathgrantv1.HttpRequest{Method: r.Method, Host: r.Host, Path: r.Path, Grpc: r.GRPC, Headers: r.Headers}
+	return &pathgrantv1.HttpRequest{Method: r.Method, Host: r.Host, Path: r.Path, Grpc: r.GRPC, Headers: r.Headers, ContextExtensions: r.ContextExtensions}
 }
 
 // A Question asks whether a subject may do something: a permission at a scope, or an HTTP
@@ -107,6 +112,9 @@ type Question struct {
 	// Permission at Scope, for a caller who knows which one is needed.
 	Permission authz.Permission
 	Scope      authz.Scope
+	// Dataverse goes with a permission of a Dataverse table at an environment, and with no
+	// other; nil: all of the table.
+	Dataverse *DataverseQuestion
 	// HTTP is a request that the server maps to permissions and scopes; nil: none.
 	HTTP *HTTPRequest
 	// Catalogue maps the request and knows the permission; empty: the server's default.
@@ -123,8 +131,10 @@ func (q Question) message() (*pathgrantv1.CheckQuestion, error) {
 		errs = append(errs, errors.New("permission and scope: want both"))
 	case !direct && q.HTTP == nil:
 		errs = append(errs, errors.New("permission and scope, or HTTP: missing"))
+	case !direct && q.Dataverse != nil:
+		errs = append(errs, errors.New("dataverse: goes with permission and scope"))
 	}
-	errs = append(errs, q.Subject.Validate())
+	errs = append(errs, q.Subject.Validate(), q.Dataverse.validate())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -132,9 +142,9 @@ func (q Question) message() (*pathgrantv1.CheckQuestion, error) {
 	if q.HTTP != nil {
 		in.Target = &pathgrantv1.CheckQuestion_HttpRequest{HttpRequest: q.HTTP.message()}
 	} else {
-		in.Target = &pathgrantv1.CheckQuestion_Permission{Permission: &pathgrantv1.PermissionTarget{
-			Permission: string(q.Permission), Scope: string(q.Scope),
-		}}
+		target := &pathgrantv1.PermissionTarget{Permission: string(q.Permission), Scope: string(q.Scope)}
+		q.Dataverse.fill(target)
+		in.Target = &pathgrantv1.CheckQuestion_Permission{Permission: target}
 	}
 	return in, nil
 }

@@ -26,6 +26,8 @@ type Decision struct {
 	ID string
 	// Detail says what was in the way, for people to read.
 	Detail string
+	// Record says how a question about a Dataverse record was decided; nil for any other.
+	Record *authz.RecordDecision
 }
 
 // Allowed tells whether to let the request pass.
@@ -47,6 +49,7 @@ func decisionOf(a *ask.Answer) Decision {
 		Revision:    a.Revision,
 		ID:          a.DecisionID.String(),
 		Detail:      a.Detail,
+		Record:      a.Record,
 	}
 }
 

@@ -27,7 +27,8 @@ var (
 	ErrDamaged = snapshot.ErrCorrupt
 	// ErrSchema says that the directory was written by a newer release.
 	ErrSchema = snapshot.ErrSchema
-	// ErrCatalogue says that the data does not fit the catalogues that it is opened with.
+	// ErrCatalogue says that the data does not fit the catalogues and the role packs that it
+	// is opened with.
 	ErrCatalogue = snapshot.ErrCatalogue
 	// ErrOlder says that the directory holds an older state than the one in force.
 	ErrOlder = errors.New("the directory holds an older state than the one in force")
@@ -38,9 +39,12 @@ var (
 // Options say what a directory's data means. The zero Options are those of a server without
 // settings.
 type Options struct {
-	// Catalogues map requests; nil: the shipped one. They must be those that the data was
+	// Catalogues map requests; nil: the shipped ones. They must be those that the data was
 	// imported with.
 	Catalogues *naming.Catalogues
+	// RolePacks are further predefined roles; nil: those alone that come with the product.
+	// They must be those that the data was imported with.
+	RolePacks []RolePack
 	// CacheBytes is how much memory views may take; 0: 64 MiB, below 0: none.
 	CacheBytes int64
 	// UnknownScopesAtTenant makes environments and groups that the tenant does not list
@@ -52,10 +56,17 @@ type Options struct {
 	Now func() time.Time
 }
 
+// A RolePack is the text of a role pack. The file's name is for messages only.
+type RolePack struct {
+	File string
+	Text []byte
+}
+
 // An Engine answers questions from a data directory. It is safe for concurrent use.
 type Engine struct {
 	dir     string
 	options Options
+	roles   []authz.RoleDefinition // those that nobody can change
 
 	current atomic.Pointer[opened]
 
@@ -82,7 +93,7 @@ type opened struct {
 // other, import into a directory of its own and point a symbolic link at it.
 func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if o.Catalogues == nil {
-		shipped, err := naming.Load(naming.Shipped())
+		shipped, err := naming.Load(naming.Shipped(), naming.ShippedDataverse())
 		if err != nil {
 			return nil, fmt.Errorf("open the engine: %w", err)
 		}
@@ -94,7 +105,15 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Engine{dir: dir, options: o}
+	packs := make([]roles.PackFile, 0, len(o.RolePacks))
+	for _, pack := range o.RolePacks {
+		packs = append(packs, roles.PackFile(pack))
+	}
+	all, err := roles.WithPacks(roles.PackOptions{Vocabulary: o.Catalogues.Vocabulary(), FoldCase: o.Catalogues.FoldCase()}, packs...)
+	if err != nil {
+		return nil, fmt.Errorf("open the engine: %w", err)
+	}
+	e := &Engine{dir: dir, options: o, roles: all}
 	state, err := e.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the engine: %w", err)
@@ -107,8 +126,8 @@ func (e *Engine) open(ctx context.Context) (*opened, error) {
 	o := &e.options
 	store, err := snapshot.Open(ctx, snapshot.Options{
 		Dir: e.dir, ReadOnly: true, CacheBytes: o.CacheBytes,
-		Vocabulary: o.Catalogues.Vocabulary(), FoldCase: o.Catalogues.FoldCase(), ShippedRoles: roles.Shipped(),
-		UnknownScopesAtTenant: o.UnknownScopesAtTenant, Log: o.Log, Now: o.Now,
+		Vocabulary: o.Catalogues.Vocabulary(), FoldCase: o.Catalogues.FoldCase(), ShippedRoles: e.roles,
+		StandardTables: roles.StandardTables(), UnknownScopesAtTenant: o.UnknownScopesAtTenant, Log: o.Log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func importBundle(ctx context.Context, dir, text string, restore bool) (_ authz.
 		return authz.Revision{}, err
 	}
 	store, err := snapshot.Open(ctx, snapshot.Options{
-		Dir: dir, Vocabulary: catalogues.Vocabulary(), FoldCase: catalogues.FoldCase(), ShippedRoles: roles.Shipped(), Restore: restore,
+		Dir: dir, Vocabulary: catalogues.Vocabulary(), FoldCase: catalogues.FoldCase(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), Restore: restore,
 	})
 	if err != nil {
 		return authz.Revision{}, err

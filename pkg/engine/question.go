@@ -21,6 +21,9 @@ type Question struct {
 	// Permission at Scope, for a caller who knows which one is needed.
 	Permission authz.Permission
 	Scope      authz.Scope
+	// Dataverse goes with a permission of a Dataverse table at an environment, and with no
+	// other; nil: all of the table.
+	Dataverse *DataverseQuestion
 	// Request is mapped to permissions and scopes; nil: none. Its path is the one that was
 	// received, escapes and all.
 	Request *naming.Request
@@ -79,6 +82,13 @@ func (e *Engine) request(q Question) ask.Request {
 		return r
 	case direct:
 		r.Permission, r.Scope = string(q.Permission), string(q.Scope)
+		if err := e.fill(&r, q.Dataverse); err != nil {
+			r.Unreadable = err.Error()
+			return r
+		}
+	case q.Request != nil && q.Dataverse != nil:
+		r.Unreadable = "what goes with a permission of a Dataverse table does not go with a request"
+		return r
 	case q.Request != nil:
 		setRequest(&r, *q.Request)
 	default:
