@@ -98,6 +98,10 @@ type Admin struct {
 	log         *slog.Logger
 
 	write, remove, read, readRoles authz.PermissionID
+	// elevate is what raising oneself needs, and shareApp what sharing an app does; where the
+	// catalogues know no such permission, nobody holds it.
+	elevate, shareApp           authz.PermissionID
+	knowsElevate, knowsShareApp bool
 
 	rememberMost uint64 // answers, of a tenant
 
@@ -132,6 +136,8 @@ func New(o Options) (*Admin, error) {
 		slices.SortFunc(errs, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 		return nil, errors.Join(errs...)
 	}
+	a.elevate, a.knowsElevate = a.vocabulary.ID(permissionApply)
+	a.shareApp, a.knowsShareApp = a.vocabulary.ID(permissionShareApp)
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -302,6 +308,8 @@ func (a *Admin) failed(ctx context.Context, c Caller, action string, err error) 
 			e = &Error{Kind: Unavailable, Message: "there is no data to work on yet", Mend: "try again later", Cause: err}
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			e = &Error{Kind: Unavailable, Message: "the call ended before it was done", Mend: "try again", Cause: err}
+		case errors.Is(err, snapshot.ErrInUse):
+			e = &Error{Kind: InUse, Message: err.Error(), Cause: err}
 		case errors.Is(err, snapshot.ErrInvalid):
 			e = &Error{Kind: Invalid, Message: err.Error(), Cause: err}
 		default:

@@ -57,8 +57,9 @@ func (t *txn) createRoleAssignment(q *CreateRoleAssignmentRequest) (RoleAssignme
 	if err != nil {
 		return none, err
 	}
-	if err := k.need(a.write, scope); err != nil {
-		return none, err
+	// Whoever may assign nothing there is not told what there is.
+	if reason := k.decide(a.write, scope); reason.Effect() != authz.Allow {
+		return none, a.forbidden(a.write, scope, reason)
 	}
 	expires, err := t.expiry(q.Expires)
 	if err != nil {
@@ -72,7 +73,13 @@ func (t *txn) createRoleAssignment(q *CreateRoleAssignmentRequest) (RoleAssignme
 	if err != nil {
 		return none, err
 	}
+	if err := k.needFor(a.write, &def, scope); err != nil {
+		return none, err
+	}
 	if err := t.assignee(principal); err != nil {
+		return none, err
+	}
+	if err := t.mayHold(&def, scope, principal, effect, authz.ByAssignment); err != nil {
 		return none, err
 	}
 	as := snapshot.RoleAssignment{
@@ -89,20 +96,33 @@ func (t *txn) createRoleAssignment(q *CreateRoleAssignmentRequest) (RoleAssignme
 			return none, err
 		}
 	}
-	about := touch{principals: []authz.Principal{principal}, gifts: func(s *state) ([]gift, error) {
+	companion, err := t.companion(&def, &as)
+	if err != nil {
+		return none, err
+	}
+	about := touch{principals: []authz.Principal{principal}, environments: t.dataOf(&def, scope), gifts: func(s *state) ([]gift, error) {
 		if effect != authz.AssignAllow {
 			return nil, nil
 		}
-		return []gift{{s.setsOf(role).grants, scope, expires}}, nil
+		return []gift{{s.setsOf(role).grants, lifted(role, scope), expires}}, nil
 	}}
+	if companion != nil {
+		about.environments = t.dataOf(anySecurityRole, scope)
+	}
 	err = t.apply(k, about, func() error {
 		for _, old := range way {
 			t.notes = append(t.notes, "an expired assignment of the same principal, role and scope made way")
 			if err := t.removeAssignment(old); err != nil {
 				return err
 			}
+			if err := t.removeCompanion(&def, &old); err != nil {
+				return err
+			}
 		}
-		return t.putAssignment(&as)
+		if err := t.putAssignment(&as); err != nil {
+			return err
+		}
+		return t.putCompanion(companion)
 	})
 	return RoleAssignmentResult{RoleAssignment: RoleAssignment{as, def.Name}}, err
 }
@@ -138,12 +158,23 @@ func (a *Admin) definition(r Reader, tenant, idOrName string) (authz.RoleDefinit
 		}
 	}
 	key := authz.RoleNameKey(idOrName)
+	if key == "" {
+		return authz.RoleDefinition{}, false, nil
+	}
 	for _, defs := range [][]authz.RoleDefinition{a.shipped, custom} {
-		if i := slices.IndexFunc(defs, func(def authz.RoleDefinition) bool { return authz.RoleNameKey(def.Name) == key }); i >= 0 && key != "" {
+		if i := slices.IndexFunc(defs, func(def authz.RoleDefinition) bool { return authz.RoleNameKey(def.Name) == key }); i >= 0 {
 			return defs[i], true, nil
 		}
 	}
+	if i := slices.IndexFunc(a.shipped, func(def authz.RoleDefinition) bool { return hasAlias(&def, key) }); i >= 0 {
+		return a.shipped[i], true, nil
+	}
 	return authz.RoleDefinition{}, false, nil
+}
+
+// hasAlias tells whether a role goes by another name, given as authz.RoleNameKey has it.
+func hasAlias(def *authz.RoleDefinition, key string) bool {
+	return slices.ContainsFunc(def.Aliases, func(alias string) bool { return authz.RoleNameKey(alias) == key })
 }
 
 func (a *Admin) isShipped(id string) bool {
@@ -156,7 +187,7 @@ func (t *txn) assignable(q *CreateRoleAssignmentRequest, scope authz.Scope, chai
 	switch {
 	case err != nil:
 		return def, err
-	case !ok, q.ShippedOnly && !t.a.isShipped(def.ID):
+	case !ok, q.ShippedOnly && !t.a.isPublished(def.ID):
 		return def, failf(RoleUnknown, "Role", "name a built-in role or one of the tenant's own", "there is no role %q", q.Role)
 	case !def.AssignableAt(chain):
 		return def, failf(NotAssignable, "Scope", "look at the role's assignable and restricted scopes", "the role %q may not be assigned at %s", def.Name, scope)
@@ -315,26 +346,40 @@ func (t *txn) deleteRoleAssignment(q *DeleteRoleAssignmentRequest) (RoleAssignme
 		}
 		return none, failf(NotFound, "ID", "", "there is no role assignment %q here", q.ID)
 	}
-	if !k.holds(a.remove, as.Scope) {
-		// What is refused is the same as for an assignment that does not exist.
-		return none, a.forbidden(a.remove, k.root(), authz.NoAssignment)
-	}
 	def, _, err := t.definition(as.RoleDefinitionID)
 	if err != nil {
 		return none, err
+	}
+	if !k.holdsFor(a.remove, &def, as.Scope) {
+		// What is refused is the same as for an assignment that does not exist.
+		return none, a.forbidden(a.remove, k.root(), authz.NoAssignment)
+	}
+	if err := def.CheckRemoval(authz.ByAssignment); err != nil {
+		return none, fail(NotAssignable, "ID", oneLine(err), "")
 	}
 	g := grantOf(t.e, t.tenant, as)
 	about := touch{principals: []authz.Principal{as.Principal}, gifts: func(s *state) ([]gift, error) {
 		return giftsOf(s, false, []authz.Grant{g}, t.now), nil
 	}}
-	err = t.apply(k, about, func() error { return t.removeAssignment(as) })
+	err = t.apply(k, about, func() error {
+		if err := t.removeAssignment(as); err != nil {
+			return err
+		}
+		return t.removeCompanion(&def, &as)
+	})
 	return RoleAssignmentResult{RoleAssignment: RoleAssignment{as, def.Name}}, err
 }
 
 // isPlain tells whether an assignment is one that the Power Platform API knows: an ALLOW of
-// a shipped role to a user, a group or an application.
+// one of its roles to a user, a group or an application.
 func (a *Admin) isPlain(as *snapshot.RoleAssignment) bool {
-	return as.Effect == authz.AssignAllow && a.isShipped(as.RoleDefinitionID) && slices.Contains(memberTypes, as.Principal.Type)
+	return as.Effect == authz.AssignAllow && a.isPublished(as.RoleDefinitionID) && slices.Contains(memberTypes, as.Principal.Type)
+}
+
+// isPublished tells whether a role is one of the Power Platform API's, which knows no roles
+// of directories, environments and databases.
+func (a *Admin) isPublished(id string) bool {
+	return slices.ContainsFunc(a.shipped, func(def authz.RoleDefinition) bool { return def.ID == id && def.Category == "" })
 }
 
 // assignedUnder finds everything that is assigned at a scope and below it, to be removed,
@@ -345,7 +390,7 @@ func (t *txn) assignedUnder(k *asker, scope authz.Scope) ([]snapshot.RoleAssignm
 		if err != nil {
 			return nil, err
 		}
-		if err := k.need(t.a.remove, as.Scope); err != nil {
+		if err := t.needPlaces(k, t.a.remove, []place{{as.Scope, as.RoleDefinitionID}}); err != nil {
 			return nil, err
 		}
 		all = append(all, as)

@@ -156,6 +156,52 @@ func (b snapshotEdit) RemoveGroup(tenant, id string) error {
 	return removed("group")(b.e.RemoveGroup(tenant, id))
 }
 
+func (b snapshotEdit) PutTable(tenant string, x snapshot.Table) error { return b.e.PutTable(tenant, x) }
+
+func (b snapshotEdit) PutEnvironmentUser(tenant string, x snapshot.EnvironmentUser) error {
+	return b.e.PutEnvironmentUser(tenant, x)
+}
+
+func (b snapshotEdit) PutTeam(tenant string, x snapshot.Team) error { return b.e.PutTeam(tenant, x) }
+
+func (b snapshotEdit) PutColumnProfile(tenant string, x snapshot.ColumnProfile) error {
+	return b.e.PutColumnProfile(tenant, x)
+}
+
+func (b snapshotEdit) PutShare(tenant string, x snapshot.Share) error { return b.e.PutShare(tenant, x) }
+
+func (b snapshotEdit) PutApp(tenant string, x snapshot.App) error { return b.e.PutApp(tenant, x) }
+
+func (b snapshotEdit) PutFlow(tenant string, x snapshot.Flow) error { return b.e.PutFlow(tenant, x) }
+
+func (b snapshotEdit) RemoveTable(tenant, environment, name string) error {
+	return removed("table")(b.e.RemoveTable(tenant, environment, name))
+}
+
+func (b snapshotEdit) RemoveEnvironmentUser(tenant, environment string, p authz.Principal) error {
+	return removed("user")(b.e.RemoveEnvironmentUser(tenant, environment, p))
+}
+
+func (b snapshotEdit) RemoveTeam(tenant, id string) error {
+	return removed("team")(b.e.RemoveTeam(tenant, id))
+}
+
+func (b snapshotEdit) RemoveColumnProfile(tenant, environment, id string) error {
+	return removed("column profile")(b.e.RemoveColumnProfile(tenant, environment, id))
+}
+
+func (b snapshotEdit) RemoveShare(tenant string, x snapshot.Share) error {
+	return removed("share")(b.e.RemoveShare(tenant, x))
+}
+
+func (b snapshotEdit) RemoveApp(tenant, environment, id string) error {
+	return removed("app")(b.e.RemoveApp(tenant, environment, id))
+}
+
+func (b snapshotEdit) RemoveFlow(tenant, environment, id string) error {
+	return removed("flow")(b.e.RemoveFlow(tenant, environment, id))
+}
+
 func (b snapshotEdit) AppendLog(record []byte) (uint64, error) { return b.e.AppendLog(record) }
 
 func (b snapshotEdit) PutNote(bucket, key string, value []byte) error {

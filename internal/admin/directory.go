@@ -50,34 +50,83 @@ func (a *Admin) owners(field string, owners []authz.Principal) ([]authz.Principa
 	return slices.Compact(all), nil
 }
 
-// groupScopes are the scopes at which a group, any group that it is in, or anything that
-// they own is assigned something that has not expired; the tenant where there is none. They
-// come with what the group holds itself.
-func (t *txn) groupScopes(id string) ([]authz.Scope, []authz.Grant, error) {
+// A place is a role with a scope at which it is assigned.
+type place struct {
+	scope authz.Scope
+	role  string // its identifier; empty: whatever role
+}
+
+// placesOf are where, and as what role, a principal, anything that it belongs to, or anything
+// that they own is assigned something that has not expired; the environment of a team that
+// is assigned nothing; the tenant where there is none of all this. They come with what the
+// principal holds itself.
+func (t *txn) placesOf(p authz.Principal) ([]place, []authz.Grant, error) {
 	s, err := newState(t.a, t.e, t.tenant)
 	if err != nil {
 		return nil, nil, err
 	}
-	grants, err := s.held(groupOf(id))
+	grants, err := s.held(p)
 	if err != nil {
 		return nil, nil, err
 	}
 	ended := func(g authz.Grant) bool { return !live(&g, t.now) }
 	grants = slices.DeleteFunc(grants, ended)
-	behind, err := t.behind(s, groupOf(id))
+	behind, err := t.behind(s, p)
 	if err != nil {
 		return nil, nil, err
 	}
-	var scopes []authz.Scope
+	var places []place
 	for _, g := range slices.DeleteFunc(behind, ended) {
-		if !slices.Contains(scopes, g.Scope) {
-			scopes = append(scopes, g.Scope)
+		if at := (place{g.Scope, g.Role.ID()}); !slices.Contains(places, at) {
+			places = append(places, at)
 		}
 	}
-	if len(scopes) == 0 {
-		scopes = []authz.Scope{rootOf(t.tenant)}
+	acts, err := t.actsAs(s, p)
+	if err != nil {
+		return nil, nil, err
 	}
-	return scopes, grants, nil
+	for _, q := range acts {
+		if q.Type != authz.Team { // which has records, and what is shared with it
+			continue
+		}
+		team, listed, err := t.e.Team(t.tenant, q.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if at := (place{environmentScope(t.tenant, team.Environment), anySecurityRole.ID}); listed && !slices.Contains(places, at) {
+			places = append(places, at)
+		}
+	}
+	if len(places) == 0 {
+		places = []place{{scope: rootOf(t.tenant)}}
+	}
+	return places, grants, nil
+}
+
+// needPlaces checks that the caller has the permission at each of the scopes, covering the
+// role that is assigned there.
+func (t *txn) needPlaces(k *asker, permission authz.PermissionID, places []place) error {
+	for _, at := range places {
+		t.at(at.scope)
+		role := anyRole
+		switch at.role {
+		case anyRole.ID:
+		case anySecurityRole.ID:
+			role = anySecurityRole
+		default:
+			def, known, err := t.definition(at.role)
+			if err != nil {
+				return err
+			}
+			if known {
+				role = &def
+			}
+		}
+		if err := k.needFor(permission, role, at.scope); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // needGroup checks that the caller has the permission that a change of a group needs: at
@@ -88,12 +137,11 @@ func (t *txn) needGroup(permission authz.PermissionID, id string) (*asker, []aut
 	if err != nil {
 		return nil, nil, err
 	}
-	scopes, grants, err := t.groupScopes(id)
+	places, grants, err := t.placesOf(groupOf(id))
 	if err != nil {
 		return nil, nil, err
 	}
-	t.at(scopes...)
-	if err := k.need(permission, scopes...); err != nil {
+	if err := t.needPlaces(k, permission, places); err != nil {
 		if KindOf(err) != Forbidden || k.holds(t.a.read, k.root()) {
 			return nil, nil, err
 		}
@@ -142,7 +190,7 @@ func (a *Admin) PutGroup(ctx context.Context, c Caller, q PutGroupRequest) (Grou
 		if exists && result.Group.Etag == shown.Etag {
 			return result, nil
 		}
-		about := touch{principals: []authz.Principal{groupOf(id)}, gifts: func(s *state) ([]gift, error) {
+		about := touch{principals: []authz.Principal{groupOf(id)}, memberships: true, gifts: func(s *state) ([]gift, error) {
 			if !addsTo(shown.Owners, owners) {
 				return nil, nil
 			}
@@ -231,7 +279,7 @@ func (a *Admin) DeleteGroup(ctx context.Context, c Caller, q DeleteGroupRequest)
 		if err := matches(q.Etag, shown.Etag, true); err != nil {
 			return GroupResult{}, err
 		}
-		about := touch{principals: append([]authz.Principal{groupOf(id)}, old.Members...), gifts: func(s *state) ([]gift, error) {
+		about := touch{principals: append([]authz.Principal{groupOf(id)}, old.Members...), memberships: true, gifts: func(s *state) ([]gift, error) {
 			return giftsOf(s, false, grants, t.now), nil
 		}}
 		err = t.apply(k, about, func() error {
@@ -315,7 +363,7 @@ func (a *Admin) AddMembers(ctx context.Context, c Caller, q MembersRequest) (Mem
 		if err := t.checkMembers(k, id, grants, added); err != nil {
 			return MembersResult{}, err
 		}
-		about := touch{principals: append([]authz.Principal{groupOf(id)}, added...), gifts: func(s *state) ([]gift, error) {
+		about := touch{principals: append([]authz.Principal{groupOf(id)}, added...), memberships: true, gifts: func(s *state) ([]gift, error) {
 			return t.giftsBehind(s, groupOf(id))
 		}}
 		err = t.apply(k, about, func() error {
@@ -399,7 +447,9 @@ func (t *txn) circle(outer, inner string) error {
 			return err
 		}
 		for _, g := range above {
-			queue = append(queue, &step{g.ID, at})
+			if g.Type == authz.Group { // a team lies in nothing
+				queue = append(queue, &step{g.ID, at})
+			}
 		}
 	}
 	return nil
@@ -437,7 +487,7 @@ func (a *Admin) RemoveMembers(ctx context.Context, c Caller, q MembersRequest) (
 		if len(removed) == 0 {
 			return MembersResult{}, nil
 		}
-		about := touch{principals: append([]authz.Principal{groupOf(id)}, removed...), gifts: func(s *state) ([]gift, error) {
+		about := touch{principals: append([]authz.Principal{groupOf(id)}, removed...), memberships: true, gifts: func(s *state) ([]gift, error) {
 			return giftsOf(s, false, grants, t.now), nil
 		}}
 		err = t.apply(k, about, func() error {
@@ -543,7 +593,7 @@ func (t *txn) editedPrincipal(permission authz.PermissionID, p authz.Principal, 
 // touchPrincipal is what a change of a principal's record is about; gives says that somebody
 // comes to hold what the principal holds.
 func (t *txn) touchPrincipal(p authz.Principal, gives bool) touch {
-	return touch{principals: []authz.Principal{p}, gifts: func(s *state) ([]gift, error) {
+	return touch{principals: []authz.Principal{p}, memberships: true, records: gives, gifts: func(s *state) ([]gift, error) {
 		if !gives {
 			return nil, nil
 		}

@@ -46,6 +46,10 @@ func (t *txn) environment(id string) (Environment, bool, error) {
 // needs Authorization.RoleAssignments.Write at it and at its group, or at the tenant where
 // it is in none; to move it, at both groups.
 //
+// With a database, what was assigned at the environment stays: its administrators have what
+// they had, which is no data. Who makes things there becomes a user of it, with the security
+// role that goes with that. A database that holds anything else is not taken away.
+//
 // An environment that is listed anew counts as one that lay directly below the tenant: who
 // may assign roles in a group alone cannot pull environments into it.
 func (a *Admin) PutEnvironment(ctx context.Context, c Caller, q PutEnvironmentRequest) (EnvironmentResult, error) {
@@ -98,16 +102,30 @@ func (t *txn) putEnvironment(q *PutEnvironmentRequest) (EnvironmentResult, error
 	if !exists || old.Group != group {
 		about = t.moves(k, scope, append([]authz.Scope{scope}, t.a.chain(k.tree, t.tenant, parentScope(t.tenant, group))...))
 	}
+	if old.Dataverse != next.Dataverse {
+		about.environments = []string{id}
+	}
 	t.at(scope, parentScope(t.tenant, old.Group), parentScope(t.tenant, group))
 	err = t.apply(k, about, func() error {
 		var before any
 		if exists {
 			before = old.item()
 		}
+		if old.Dataverse && !next.Dataverse {
+			if err := t.unprovision(id); err != nil {
+				return err
+			}
+		}
 		if err := t.change("environments/"+id, scope, before, next.item()); err != nil {
 			return err
 		}
-		return t.e.PutEnvironment(t.tenant, snapshot.Environment{ID: id, Dataverse: next.Dataverse}, group)
+		if err := t.e.PutEnvironment(t.tenant, snapshot.Environment{ID: id, Dataverse: next.Dataverse}, group); err != nil {
+			return err
+		}
+		if exists && next.Dataverse && !old.Dataverse {
+			return t.provision(id)
+		}
+		return nil
 	})
 	return EnvironmentResult{Environment: next}, err
 }
@@ -173,7 +191,10 @@ func (t *txn) deleteEnvironment(q *DeleteEnvironmentRequest) (EnvironmentResult,
 		return none, err
 	}
 	err = t.apply(k, t.moves(k, scope, []authz.Scope{scope, rootOf(t.tenant)}), func() error {
-		for _, u := range units {
+		if err := t.removeItems(id); err != nil {
+			return err
+		}
+		for _, u := range childrenFirst(units) {
 			if err := t.change(unitTarget(&u), scope, unitItem{u.ID, u.Environment, u.Parent}, nil); err != nil {
 				return err
 			}
@@ -303,7 +324,7 @@ func (t *txn) editedUnit(permission authz.PermissionID, environment, named strin
 		return nil, u, nil, false, err
 	}
 	at := environmentScope(t.tenant, u.Environment)
-	if err := k.need(permission, at, unitScope(t.tenant, u.Environment, u.ID)); err != nil {
+	if err := k.needFor(permission, anySecurityRole, at, unitScope(t.tenant, u.Environment, u.ID)); err != nil {
 		return nil, u, nil, false, err
 	}
 	if _, err := t.a.listed(k.tree, "BusinessUnit.Environment", at); err != nil {
@@ -340,7 +361,7 @@ func (t *txn) putBusinessUnit(q *PutBusinessUnitRequest) (BusinessUnitResult, er
 			return none, err
 		}
 		above = unitScope(t.tenant, old.Environment, next.Parent)
-		if err := k.need(t.a.write, above); err != nil {
+		if err := k.needFor(t.a.write, anySecurityRole, above); err != nil {
 			return none, err
 		}
 		if next.Parent != old.ID {
@@ -361,7 +382,12 @@ func (t *txn) putBusinessUnit(q *PutBusinessUnitRequest) (BusinessUnitResult, er
 	}
 	scope := unitScope(t.tenant, next.Environment, next.ID)
 	t.at(environmentScope(t.tenant, next.Environment), above)
-	about := t.moves(k, scope, append([]authz.Scope{scope}, t.a.chain(k.tree, t.tenant, above)...))
+	chain := append([]authz.Scope{scope}, t.a.chain(k.tree, t.tenant, above)...)
+	if err := t.needInherited(k, t.a.chain(k.tree, t.tenant, scope), chain); err != nil {
+		return none, err
+	}
+	about := t.moves(k, scope, chain)
+	about.environments = []string{next.Environment}
 	err = t.apply(k, about, func() error {
 		var before any
 		if exists {
@@ -373,6 +399,45 @@ func (t *txn) putBusinessUnit(q *PutBusinessUnitRequest) (BusinessUnitResult, er
 		return t.e.PutBusinessUnit(t.tenant, next)
 	})
 	return BusinessUnitResult{BusinessUnit: shownUnit(t.tenant, next)}, err
+}
+
+// needInherited checks that the caller may assign every role that a scope comes to inherit
+// from, or no longer does: by a right that is limited one cannot hand out other roles.
+func (t *txn) needInherited(k *asker, old, next []authz.Scope) error {
+	for _, chains := range [][2][]authz.Scope{{old, next}, {next, old}} {
+		for _, above := range chains[0] {
+			if slices.Contains(chains[1], above) || k.holds(t.a.write, above) {
+				continue
+			}
+			for as, err := range t.e.RoleAssignmentsAt(t.tenant, above) {
+				if err != nil {
+					return err
+				}
+				if err := t.needPlaces(k, t.a.write, []place{{above, as.RoleDefinitionID}}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// childrenFirst orders business units so that none comes before one that lies below it.
+func childrenFirst(units []authz.BusinessUnit) []authz.BusinessUnit {
+	parents := make(map[string]string, len(units))
+	for _, u := range units {
+		parents[u.ID] = u.Parent
+	}
+	depth := func(id string) int {
+		n := 0
+		for at := parents[id]; at != "" && n <= len(units); at = parents[at] {
+			n++
+		}
+		return n
+	}
+	ordered := slices.Clone(units)
+	slices.SortStableFunc(ordered, func(a, b authz.BusinessUnit) int { return depth(b.ID) - depth(a.ID) })
+	return ordered
 }
 
 // unitCircle refuses a parent that lies below the business unit.
@@ -424,6 +489,7 @@ func (a *Admin) DeleteBusinessUnit(ctx context.Context, c Caller, q DeleteBusine
 			return BusinessUnitResult{}, err
 		}
 		about := t.moves(k, scope, append([]authz.Scope{scope}, t.a.chain(k.tree, t.tenant, environmentScope(t.tenant, old.Environment))...))
+		about.environments = []string{old.Environment}
 		err = t.apply(k, about, func() error {
 			if err := t.change(unitTarget(&old), scope, unitItem{old.ID, old.Environment, old.Parent}, nil); err != nil {
 				return err

@@ -19,6 +19,18 @@ type touch struct {
 	everyone bool
 	// moved are scopes that come to be, cease to be, or get another parent.
 	moved []authz.Scope
+	// environments are those whose data may be reached otherwise after the change. With
+	// memberships, so are those of teams that the principals come to act as, and of users that
+	// they come to own; with records, whether a principal is disabled changes.
+	environments         []string
+	memberships, records bool
+	// shares are the records that come to be shared otherwise.
+	shares []sharedRecord
+	// assignable are names of roles that a right to assign comes to cover.
+	assignable []string
+	// elevation says that the change is a directory role's right, which alone may raise the
+	// caller.
+	elevation bool
 	// gifts says what is given to whomever, for where nobody may give what they do not hold.
 	gifts func(*state) ([]gift, error)
 }
@@ -33,11 +45,15 @@ type gift struct {
 
 // apply makes the change, and refuses it where the state that results breaks a guard.
 func (t *txn) apply(k *asker, about touch, change func() error) error {
-	before, err := t.powers(k, about)
+	before, err := t.powers(k, about, nil)
 	if err != nil {
 		return err
 	}
 	if err := t.guardGifts(before, about); err != nil {
+		return err
+	}
+	dataBefore, err := t.dataBefore(before, about)
+	if err != nil {
 		return err
 	}
 	administrator, had, err := t.a.administrator(t.e, t.tenant)
@@ -48,12 +64,17 @@ func (t *txn) apply(k *asker, about touch, change func() error) error {
 		return err
 	}
 	t.changed = true
-	after, err := t.powers(k, about)
-	if err != nil {
-		return err
-	}
-	if err := t.guardSelf(before, after, about); err != nil {
-		return err
+	if !about.elevation {
+		after, err := t.powers(k, about, before.state.covers)
+		if err != nil {
+			return err
+		}
+		if err := t.guardSelf(before, after, about); err != nil {
+			return err
+		}
+		if err := t.guardData(dataBefore, before, after, about); err != nil {
+			return err
+		}
 	}
 	if !had {
 		return nil
@@ -72,9 +93,18 @@ type powers struct {
 	perhaps map[authz.Principal]bool
 }
 
-// powers reads what the caller can act as. An operator acts as nobody.
-func (t *txn) powers(k *asker, about touch) (*powers, error) {
+// powers reads what the caller can act as. An operator acts as nobody. Of the state after a
+// change, like are the covers of the one before.
+func (t *txn) powers(k *asker, about touch, like *covers) (*powers, error) {
 	s, err := newState(t.a, t.e, t.tenant)
+	if err != nil {
+		return nil, err
+	}
+	if like == nil {
+		s.covers, err = t.a.newCovers(t.e, t.tenant, about.assignable)
+	} else {
+		s.covers, err = like.with(t.e, t.tenant)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -177,10 +207,17 @@ func (t *txn) perhaps(s *state, about touch) ([]authz.Principal, error) {
 	return found, nil
 }
 
-// groupOwns tells whether the principal is a group, or is owned by one in the end.
+// groupOwns tells whether the principal is a group, or has one's members, or is owned by one
+// in the end.
 func (t *txn) groupOwns(p authz.Principal, seen map[authz.Principal]bool) (bool, error) {
 	if p.Type == authz.Group {
 		return true, nil
+	}
+	if p.Type == authz.Team { // one whose members are those of a group
+		team, _, err := t.e.Team(t.tenant, p.ID)
+		if err != nil || team.Group != "" {
+			return err == nil, err
+		}
 	}
 	if seen[p] {
 		return false, nil
@@ -226,7 +263,7 @@ func (t *txn) guardSelf(before, after *powers, about touch) error {
 			continue
 		}
 		if g, more := gains(t.now, rootOf(t.tenant), about.moved, after.of[p], union...); more {
-			return t.escalated("the caller, through "+p.String()+",", g)
+			return t.escalated("the caller, through "+p.String()+",", g, after.state.covers)
 		}
 	}
 	return nil
@@ -265,28 +302,33 @@ func (t *txn) gained(who string, about touch, before, after *power) error {
 	same := slices.Equal(before.grants, after.grants) && slices.Equal(before.denials, after.denials)
 	if !same || len(about.moved) > 0 {
 		if g, more := gains(t.now, rootOf(t.tenant), about.moved, after, before); more {
-			return t.escalated(who, g)
+			return t.escalated(who, g, after.state.covers)
 		}
 	}
 	if before.disabled && !after.disabled {
 		nothing := before.state.power(nil, nil, false)
 		if g, more := gains(t.now, rootOf(t.tenant), nil, after, nothing); more {
-			return t.escalated(who, g)
+			return t.escalated(who, g, after.state.covers)
 		}
 	}
 	return nil
 }
 
-func (t *txn) escalated(who string, g gain) error {
-	from := ""
-	if g.from > t.now {
-		from = " from " + time.Unix(g.from, 0).UTC().Format(time.RFC3339) + " on"
-	}
+func (t *txn) escalated(who string, g gain, c *covers) error {
+	_, what := t.a.permissionOf(g.permission, c)
 	return &Error{
 		Kind: SelfEscalation, Scope: g.scope,
-		Message: fmt.Sprintf("%s would gain %s at %s%s", who, t.a.vocabulary.Name(g.permission), g.scope, from),
+		Message: fmt.Sprintf("%s would gain %s at %s%s", who, what, g.scope, t.fromText(g.from)),
 		Mend:    "let another administrator make the change",
 	}
+}
+
+// fromText says from when on something is gained, where that is not now.
+func (t *txn) fromText(from int64) string {
+	if from <= t.now {
+		return ""
+	}
+	return " from " + time.Unix(from, 0).UTC().Format(time.RFC3339) + " on"
 }
 
 // guardGifts refuses to give what the caller does not hold, where that is refused.
@@ -323,9 +365,10 @@ func (t *txn) holdsAll(self *power, given gift) error {
 				continue
 			}
 			if id, more := beyond(given.set, self.effective(scope, at)); more {
+				permission, what := t.a.permissionOf(id, self.state.covers)
 				return &Error{
-					Kind: Escalation, Scope: scope, Missing: []authz.Permission{t.a.vocabulary.Name(id)},
-					Message: fmt.Sprintf("the change gives %s at %s, which the caller does not hold itself for that long", t.a.vocabulary.Name(id), scope),
+					Kind: Escalation, Scope: scope, Missing: []authz.Permission{permission},
+					Message: fmt.Sprintf("the change gives %s at %s, which the caller does not hold itself for that long", what, scope),
 					Mend:    "let an administrator who holds it make the change",
 				}
 			}
@@ -338,6 +381,10 @@ func (t *txn) holdsAll(self *power, given gift) error {
 // permissions, unless the caller may assign at the DENY's scope. The DENY counts when it is
 // of one of those given, or of another of whom others says that it may count.
 func (t *txn) beneathDeny(k *asker, s *state, role *authz.Role, scope authz.Scope, of []authz.Principal, others func(authz.Principal) bool) error {
+	def, _, err := t.definition(role.ID())
+	if err != nil {
+		return err
+	}
 	chain := t.a.chain(s.tree, t.tenant, scope)
 	if len(chain) < 2 {
 		return nil
@@ -359,7 +406,7 @@ func (t *txn) beneathDeny(k *asker, s *state, role *authz.Role, scope authz.Scop
 			}
 			check(grantOf(t.e, t.tenant, as))
 		}
-		if denied && !k.holds(t.a.write, above) {
+		if denied && !k.holdsFor(t.a.write, &def, above) {
 			return &Error{
 				Kind: BeneathDeny, Scope: above, Missing: []authz.Permission{permissionWrite},
 				Message: fmt.Sprintf("a DENY at %s covers it, and the caller may not assign roles there", above),
@@ -384,8 +431,12 @@ func (a *Admin) findAdministrator(r Reader, tenant string, first authz.Principal
 	if err != nil {
 		return authz.Principal{}, false, err
 	}
+	limits, err := a.limitsOf(r, tenant)
+	if err != nil {
+		return authz.Principal{}, false, err
+	}
 	if ok {
-		if is, err := s.isAdministrator(first); is || err != nil {
+		if is, err := s.isAdministrator(first, limits); is || err != nil {
 			return first, is, err
 		}
 	}
@@ -394,10 +445,10 @@ func (a *Admin) findAdministrator(r Reader, tenant string, first authz.Principal
 			return authz.Principal{}, false, err
 		}
 		role, _ := r.Role(tenant, as.RoleDefinitionID)
-		if as.Effect != authz.AssignAllow || as.Expires != 0 || !role.Grants(a.write) {
+		if as.Effect != authz.AssignAllow || as.Expires != 0 || !role.Grants(a.write) || limits[as.RoleDefinitionID] != nil {
 			continue
 		}
-		found, ok, err := s.administratorIn(as.Principal, map[authz.Principal]bool{})
+		found, ok, err := s.administratorIn(as.Principal, limits, map[authz.Principal]bool{})
 		if err != nil {
 			return authz.Principal{}, false, err
 		}
@@ -413,13 +464,13 @@ func (a *Admin) findAdministrator(r Reader, tenant string, first authz.Principal
 
 // administratorIn finds an administrator that is the principal or, of a group, that the
 // directory lists in it.
-func (s *state) administratorIn(p authz.Principal, seen map[authz.Principal]bool) (authz.Principal, bool, error) {
+func (s *state) administratorIn(p authz.Principal, limits map[string]*authz.RoleDefinition, seen map[authz.Principal]bool) (authz.Principal, bool, error) {
 	if p = p.Key(); seen[p] {
 		return p, false, nil
 	}
 	seen[p] = true
 	if p.Type == authz.User {
-		is, err := s.isAdministrator(p)
+		is, err := s.isAdministrator(p, limits)
 		return p, is, err
 	}
 	if p.Type != authz.Group {
@@ -430,16 +481,16 @@ func (s *state) administratorIn(p authz.Principal, seen map[authz.Principal]bool
 		return p, false, err
 	}
 	for _, member := range group.Members {
-		if found, ok, err := s.administratorIn(member, seen); ok || err != nil {
+		if found, ok, err := s.administratorIn(member, limits, seen); ok || err != nil {
 			return found, ok, err
 		}
 	}
 	return p, false, nil
 }
 
-// isAdministrator tells whether a User or ApplicationUser is enabled, and may assign roles
+// isAdministrator tells whether a User or ApplicationUser is enabled, and may assign any role
 // at the tenant now and when everything that expires has expired.
-func (s *state) isAdministrator(p authz.Principal) (bool, error) {
+func (s *state) isAdministrator(p authz.Principal, limits map[string]*authz.RoleDefinition) (bool, error) {
 	if disabled, err := s.disabled(p); disabled || err != nil {
 		return false, err
 	}
@@ -447,7 +498,9 @@ func (s *state) isAdministrator(p authz.Principal) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	all := authz.NewGrants(slices.Clone(grants))
+	all := authz.NewGrants(slices.DeleteFunc(slices.Clone(grants), func(g authz.Grant) bool {
+		return g.Effect == authz.AssignAllow && limits[g.Role.ID()] != nil
+	}))
 	question := authz.Request{Permissions: []authz.PermissionID{s.a.write}, Chains: [][]authz.Scope{{rootOf(s.tenant)}}}
 	return authz.Decide(all, question, s.r.Now().Unix()).Allowed() && authz.Decide(all, question, math.MaxInt64).Allowed(), nil
 }
@@ -490,19 +543,32 @@ func (t *txn) giftsBehind(s *state, start authz.Principal) ([]gift, error) {
 // behind is what whoever acts as a principal is assigned: what that holds, and what is held
 // by all that it owns, as far as ownership goes.
 func (t *txn) behind(s *state, start authz.Principal) ([]authz.Grant, error) {
-	seen := map[authz.Principal]bool{}
+	all, err := t.actsAs(s, start)
+	if err != nil {
+		return nil, err
+	}
 	var grants []authz.Grant
-	for queue := []authz.Principal{start.Key()}; len(queue) > 0; queue = queue[1:] {
-		p := queue[0].Key()
-		if seen[p] {
-			continue
-		}
-		seen[p] = true
+	for _, p := range all {
 		direct, err := s.directly(p)
 		if err != nil {
 			return nil, err
 		}
 		grants = append(grants, direct...)
+	}
+	return grants, nil
+}
+
+// actsAs are the principals given, all that they belong to or own, and so on.
+func (t *txn) actsAs(s *state, start ...authz.Principal) ([]authz.Principal, error) {
+	seen := map[authz.Principal]bool{}
+	var all []authz.Principal
+	for queue := slices.Clone(start); len(queue) > 0; queue = queue[1:] {
+		p := queue[0].Key()
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		all = append(all, p)
 		parents, err := s.parents(p)
 		if err != nil {
 			return nil, err
@@ -513,7 +579,7 @@ func (t *txn) behind(s *state, start authz.Principal) ([]authz.Grant, error) {
 		}
 		queue = append(append(queue, parents...), owned...)
 	}
-	return grants, nil
+	return all, nil
 }
 
 // giftsOfMove are what a scope comes to inherit: what is allowed at scopes that are newly

@@ -99,7 +99,7 @@ func newWorld(t testing.TB, tenants string, change ...func(*admin.Options)) *wor
 	dir := t.TempDir()
 	var err error
 	w.store, err = snapshot.Open(t.Context(), snapshot.Options{
-		Dir: dir, Vocabulary: vocabulary(), ShippedRoles: roles.Shipped(), CacheBytes: -1, Now: w.clock.Now,
+		Dir: dir, Vocabulary: vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), CacheBytes: -1, Now: w.clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func newWorld(t testing.TB, tenants string, change ...func(*admin.Options)) *wor
 		t.Fatal(err)
 	}
 	w.options = admin.Options{
-		Store: admin.FromSnapshot(w.store), Vocabulary: vocabulary(), ShippedRoles: roles.Shipped(), Writable: true,
+		Store: admin.FromSnapshot(w.store), Vocabulary: vocabulary(), ShippedRoles: roles.All(), Writable: true,
 		Secret: w.secret, Now: w.clock.Now, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	for _, c := range change {

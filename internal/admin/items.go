@@ -43,6 +43,12 @@ type definitionItem struct {
 	Exceptions  []string `json:"permissionsExceptions,omitempty"`
 	Assignable  []string `json:"assignableScopes"`
 	Restricted  []string `json:"restrictedScopes,omitempty"`
+
+	Environment     string   `json:"environment,omitempty"`
+	BusinessUnit    string   `json:"businessUnit,omitempty"`
+	Privileges      []string `json:"privileges,omitempty"`
+	TeamOnly        bool     `json:"teamOnly,omitempty"`
+	AssignableRoles []string `json:"assignableRoles,omitempty"`
 }
 
 type groupItem struct {
@@ -117,6 +123,8 @@ func definitionItemOf(def *authz.RoleDefinition) definitionItem {
 	return definitionItem{
 		ID: def.ID, Name: def.Name, Description: def.Description, Permissions: nonNil(def.Permissions), Exceptions: def.PermissionsExceptions,
 		Assignable: nonNil(def.AssignableScopes), Restricted: def.RestrictedScopes,
+		Environment: def.Environment, BusinessUnit: def.BusinessUnit, Privileges: def.Privileges, TeamOnly: def.TeamOnly,
+		AssignableRoles: limitNames(def),
 	}
 }
 

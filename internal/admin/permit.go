@@ -19,6 +19,7 @@ type asker struct {
 	unknown bool // the caller's groups are
 	denials *authz.Grants
 	tree    *authz.Hierarchy
+	limits  map[string]*authz.RoleDefinition // see limitsOf; nil: not read yet
 }
 
 func (a *Admin) asker(r Reader, c Caller, tenant string) (*asker, error) {
@@ -40,30 +41,120 @@ func (a *Admin) asker(r Reader, c Caller, tenant string) (*asker, error) {
 
 // decide is the decision that everybody else gets.
 func (k *asker) decide(permission authz.PermissionID, scope authz.Scope) authz.Reason {
-	switch {
-	case k.subject == nil:
+	if k.subject == nil {
 		return authz.Granted
-	case k.view.Disabled:
+	}
+	return k.decideBy(k.view.Grants, permission, scope)
+}
+
+func (k *asker) decideBy(grants *authz.Grants, permission authz.PermissionID, scope authz.Scope) authz.Reason {
+	if k.view.Disabled {
 		return authz.PrincipalDisabled
 	}
-	return authz.Decide(k.view.Grants, authz.Request{
+	return authz.Decide(grants, authz.Request{
 		Permissions: []authz.PermissionID{permission}, Chains: [][]authz.Scope{k.a.chain(k.tree, k.tenant, scope)},
 		GroupsUnknown: k.unknown, GroupDenials: k.denials,
 	}, k.now).Reason
 }
 
-func (k *asker) holds(permission authz.PermissionID, scope authz.Scope) bool {
-	return k.decide(permission, scope).Effect() == authz.Allow
-}
+// What a change can be about that is no assignment of one role: of anything at all, or of
+// what a database holds.
+var (
+	anyRole         = &authz.RoleDefinition{}
+	anySecurityRole = &authz.RoleDefinition{ID: "{securityRole}", Environment: "any"}
+)
 
-// need fails unless the caller holds the permission at every one of the scopes.
-func (k *asker) need(permission authz.PermissionID, scopes ...authz.Scope) error {
-	for _, scope := range scopes {
-		if reason := k.decide(permission, scope); reason.Effect() != authz.Allow {
-			return k.a.forbidden(permission, scope, reason)
+// limitsOf are the roles that limit what their right to assign covers, by identifier.
+func (a *Admin) limitsOf(r Reader, tenant string) (map[string]*authz.RoleDefinition, error) {
+	custom, err := r.RoleDefinitions(tenant)
+	if err != nil {
+		return nil, err
+	}
+	limits := map[string]*authz.RoleDefinition{}
+	for _, defs := range [][]authz.RoleDefinition{a.shipped, custom} {
+		for i := range defs {
+			if isLimited(&defs[i]) {
+				limits[defs[i].ID] = &defs[i]
+			}
 		}
 	}
+	return limits, nil
+}
+
+func isLimited(def *authz.RoleDefinition) bool {
+	return def.Terms != nil && len(def.Terms.AssignableRoles) > 0
+}
+
+// decideFor is the decision on a permission to change who holds the role: a grant of it
+// whose role limits what it covers counts only where that covers the role.
+func (k *asker) decideFor(permission authz.PermissionID, role *authz.RoleDefinition, scope authz.Scope) (authz.Reason, error) {
+	if k.subject == nil || permission != k.a.write && permission != k.a.remove {
+		return k.decide(permission, scope), nil
+	}
+	if k.limits == nil {
+		var err error
+		if k.limits, err = k.a.limitsOf(k.r, k.tenant); err != nil {
+			return authz.Internal, err
+		}
+	}
+	held := k.view.Grants.All()
+	counts := make([]authz.Grant, 0, len(held))
+	for _, g := range held {
+		limit := k.limits[g.Role.ID()]
+		if g.Effect != authz.AssignAllow || limit == nil || limit.MayAssign(role) {
+			counts = append(counts, g)
+		}
+	}
+	if len(counts) == len(held) {
+		return k.decide(permission, scope), nil
+	}
+	return k.decideBy(authz.NewGrants(counts), permission, scope), nil
+}
+
+// holds tells whether the caller holds the permission at the scope, without a limit.
+func (k *asker) holds(permission authz.PermissionID, scope authz.Scope) bool {
+	return k.holdsFor(permission, anyRole, scope)
+}
+
+func (k *asker) holdsFor(permission authz.PermissionID, role *authz.RoleDefinition, scope authz.Scope) bool {
+	reason, err := k.decideFor(permission, role, scope)
+	return err == nil && reason.Effect() == authz.Allow
+}
+
+// need fails unless the caller holds the permission, without a limit, at every one of the
+// scopes.
+func (k *asker) need(permission authz.PermissionID, scopes ...authz.Scope) error {
+	return k.needFor(permission, anyRole, scopes...)
+}
+
+// needFor fails unless the caller holds the permission at every one of the scopes, and its
+// right to assign roles covers the role.
+func (k *asker) needFor(permission authz.PermissionID, role *authz.RoleDefinition, scopes ...authz.Scope) error {
+	for _, scope := range scopes {
+		reason, err := k.decideFor(permission, role, scope)
+		if err != nil {
+			return err
+		}
+		if reason.Effect() == authz.Allow {
+			continue
+		}
+		e := k.a.forbidden(permission, scope, reason)
+		if k.decide(permission, scope).Effect() == authz.Allow {
+			e.Message = fmt.Sprintf("the caller is not authorised: its right to change who holds roles at %s is limited to some roles, and does not cover %s", scope, covered(role))
+		}
+		return e
+	}
 	return nil
+}
+
+func covered(role *authz.RoleDefinition) string {
+	switch role {
+	case anyRole:
+		return "this"
+	case anySecurityRole:
+		return "what the database holds"
+	}
+	return fmt.Sprintf("%q", role.Name)
 }
 
 func (a *Admin) forbidden(permission authz.PermissionID, scope authz.Scope, reason authz.Reason) *Error {

@@ -18,10 +18,103 @@ type state struct {
 	direct map[authz.Principal][]authz.Grant
 	above  map[authz.Principal][]authz.Principal
 	sets   map[*authz.Role]*roleSets
+	covers *covers // nil: what rights to assign cover is not looked at
 }
 
 // roleSets are a role's permissions as sets.
 type roleSets struct{ grants, takes authz.Set }
+
+// covers says which roles a right to assign covers, as more bits in sets of permissions:
+// for .Write and .Delete one for each role that any list names, and a last one for all that
+// none names. So a right that comes to cover more is a gain like any other.
+type covers struct {
+	a      *Admin
+	names  []string
+	roles  []*authz.RoleDefinition // of the names; nil where there is none
+	limits map[string]*authz.RoleDefinition
+}
+
+// newCovers reads what rights to assign are limited to. With more, names that a change is
+// about to bring, two states can be compared.
+func (a *Admin) newCovers(r Reader, tenant string, more []string) (*covers, error) {
+	limits, err := a.limitsOf(r, tenant)
+	if err != nil {
+		return nil, err
+	}
+	c := &covers{a: a, limits: limits, names: slices.Clone(more)}
+	for _, limit := range limits {
+		c.names = append(c.names, limit.Terms.AssignableRoles...)
+	}
+	c.names = distinct(c.names)
+	custom, err := r.RoleDefinitions(tenant)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range c.names {
+		var role *authz.RoleDefinition
+		if name == authz.AllSecurityRoles {
+			role = anySecurityRole
+		}
+		for _, defs := range [][]authz.RoleDefinition{a.shipped, custom} {
+			if i := slices.IndexFunc(defs, func(def authz.RoleDefinition) bool { return def.ID == name }); i >= 0 {
+				role = &defs[i]
+			}
+		}
+		c.roles = append(c.roles, role)
+	}
+	return c, nil
+}
+
+// with returns the same names with the limits that are read from another state.
+func (c *covers) with(r Reader, tenant string) (*covers, error) {
+	limits, err := c.a.limitsOf(r, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return &covers{a: c.a, names: c.names, roles: c.roles, limits: limits}, nil
+}
+
+// first is the first bit behind those of permissions.
+func (c *covers) first() int { return 64 * len(c.a.vocabulary.NewSet()) }
+
+func (c *covers) words() int { return (2*(len(c.names)+1) + 63) / 64 }
+
+// extend adds to a set the bits of what the rights in it cover.
+func (c *covers) extend(set authz.Set, limit *authz.RoleDefinition) authz.Set {
+	if set == nil {
+		set = c.a.vocabulary.NewSet()
+	}
+	set = append(set, make(authz.Set, c.words())...)
+	for i, permission := range []authz.PermissionID{c.a.write, c.a.remove} {
+		if !set.Has(permission) {
+			continue
+		}
+		for j := range len(c.names) + 1 {
+			covered := limit == nil
+			if !covered && j < len(c.names) {
+				covered = slices.Contains(limit.Terms.AssignableRoles, c.names[j]) || c.roles[j] != nil && limit.MayAssign(c.roles[j])
+			}
+			if covered {
+				bit := c.first() + i*(len(c.names)+1) + j
+				set[bit/64] |= 1 << (bit % 64)
+			}
+		}
+	}
+	return set
+}
+
+// permissionOf is the permission that a bit is of, and words for people.
+func (a *Admin) permissionOf(id authz.PermissionID, c *covers) (authz.Permission, string) {
+	if c == nil || int(id) < c.first() {
+		name := a.vocabulary.Name(id)
+		return name, string(name)
+	}
+	permission := a.vocabulary.Name(a.write)
+	if int(id)-c.first() > len(c.names) {
+		permission = a.vocabulary.Name(a.remove)
+	}
+	return permission, string(permission) + " for more roles"
+}
 
 func newState(a *Admin, r Reader, tenant string) (*state, error) {
 	tree, err := r.Hierarchy(tenant)
@@ -34,7 +127,20 @@ func newState(a *Admin, r Reader, tenant string) (*state, error) {
 // grant is an assignment as a decision reads it.
 func grantOf(r Reader, tenant string, as snapshot.RoleAssignment) authz.Grant {
 	role, _ := r.Role(tenant, as.RoleDefinitionID)
-	return authz.Grant{AssignmentID: as.ID, Principal: as.Principal, Role: role, Scope: as.Scope, Effect: as.Effect, Expires: as.Expires}
+	return authz.Grant{AssignmentID: as.ID, Principal: as.Principal, Role: role, Scope: lifted(role, as.Scope), Effect: as.Effect, Expires: as.Expires}
+}
+
+// lifted is the scope at which a role's permissions are held: a security role is assigned in
+// a business unit, and what it gives of the platform is given at the environment.
+func lifted(role *authz.Role, scope authz.Scope) authz.Scope {
+	if !role.IsSecurityRole() {
+		return scope
+	}
+	tenant, named, err := authz.ParseScope(string(scope), false)
+	if err != nil || named.Kind != authz.BusinessUnitScope {
+		return scope
+	}
+	return environmentScope(tenant, named.Environment)
 }
 
 // directly returns what the principal itself is assigned.
@@ -137,10 +243,31 @@ func isDisabled(r Reader, tenant string, p authz.Principal) (bool, error) {
 func (s *state) setsOf(role *authz.Role) *roleSets {
 	sets := s.sets[role]
 	if sets == nil {
-		sets = &roleSets{role.GrantSet(), role.TakeSet()}
+		sets = s.setsLimited(role, nil)
+		if s.covers != nil {
+			sets = s.setsLimited(role, s.covers.limits[role.ID()])
+		}
 		s.sets[role] = sets
 	}
 	return sets
+}
+
+// setsLimited are a role's permissions where it limits what its right to assign covers as
+// another definition says; nil: not at all. What it takes away it takes whole.
+func (s *state) setsLimited(role *authz.Role, limit *authz.RoleDefinition) *roleSets {
+	if s.covers == nil {
+		return &roleSets{role.GrantSet(), role.TakeSet()}
+	}
+	return &roleSets{s.covers.extend(role.GrantSet(), limit), s.covers.extend(role.TakeSet(), nil)}
+}
+
+// newSet is an empty set with room for all that the sets of roles hold.
+func (s *state) newSet() authz.Set {
+	set := s.a.vocabulary.NewSet()
+	if s.covers != nil {
+		set = append(set, make(authz.Set, s.covers.words())...)
+	}
+	return set
 }
 
 // A power is what somebody can do: the assignments that count, by scope.
@@ -171,8 +298,7 @@ func live(g *authz.Grant, now int64) bool { return g.Expires == 0 || now < g.Exp
 // says of each of them. From the tenant down, a scope adds what is allowed there and takes
 // what is denied there; what is forbidden anywhere above is taken at the end.
 func (p *power) effective(scope authz.Scope, now int64) authz.Set {
-	held := p.state.a.vocabulary.NewSet()
-	taken := p.state.a.vocabulary.NewSet()
+	held, taken := p.state.newSet(), p.state.newSet()
 	chain := p.state.a.chain(p.state.tree, p.state.tenant, scope)
 	for _, above := range slices.Backward(chain) {
 		for _, effect := range []authz.AssignmentEffect{authz.AssignAllow, authz.AssignDeny, authz.AssignForbid} {
@@ -282,7 +408,7 @@ func gains(now int64, root authz.Scope, moved []authz.Scope, after *power, befor
 	scopes, times := points(now, root, moved, append(slices.Clone(before), after)...)
 	for _, scope := range scopes {
 		for _, at := range times {
-			held := after.state.a.vocabulary.NewSet()
+			held := after.state.newSet()
 			for _, p := range before {
 				union(held, p.effective(scope, at))
 			}

@@ -168,35 +168,46 @@ func (a *Admin) RoleDefinitions(ctx context.Context, c Caller, tenant string) (L
 			return err
 		}
 		list = List[RoleDefinition]{Revision: k.r.Revision()}
-		for _, def := range a.shipped {
-			list.Items = append(list.Items, a.shownDefinition(k.tenant, def))
+		var custom []authz.RoleDefinition
+		if k.tenant != "" {
+			var err error
+			if custom, err = k.r.RoleDefinitions(k.tenant); err != nil {
+				return err
+			}
 		}
-		if k.tenant == "" {
-			return nil
+		for _, def := range slices.Concat(a.shipped, custom) {
+			shown, err := a.shownDefinition(k.r, k.tenant, def)
+			if err != nil {
+				return err
+			}
+			list.Items = append(list.Items, shown)
 		}
-		custom, err := k.r.RoleDefinitions(k.tenant)
-		for _, def := range custom {
-			list.Items = append(list.Items, a.shownDefinition(k.tenant, def))
-		}
-		return err
+		return nil
 	})
 	return list, err
 }
 
 // RoleDefinition finds a role by its identifier or its name. It needs
-// Authorization.RoleDefinitions.Read at the tenant.
+// Authorization.RoleDefinitions.Read at the tenant, or of a custom security role at its
+// environment.
 func (a *Admin) RoleDefinition(ctx context.Context, c Caller, tenant, idOrName string) (RoleDefinition, authz.Revision, error) {
 	var def RoleDefinition
 	var revision authz.Revision
 	err := a.question(ctx, c, "RoleDefinition", tenant, func(k *asker) error {
-		if err := k.need(a.readRoles, k.root()); err != nil {
+		found, ok, err := a.definition(k.r, k.tenant, idOrName)
+		if err != nil {
 			return err
 		}
-		found, ok, err := a.definition(k.r, k.tenant, idOrName)
-		if err == nil && !ok {
-			err = failf(NotFound, "IDOrName", "", "there is no role %q", idOrName)
+		if found.Environment == "" || !k.holds(a.readRoles, environmentScope(k.tenant, found.Environment)) {
+			if err := k.need(a.readRoles, k.root()); err != nil { // which tells nothing of what there is
+				return err
+			}
 		}
-		def, revision = a.shownDefinition(k.tenant, found), k.r.Revision()
+		if !ok {
+			return failf(NotFound, "IDOrName", "", "there is no role %q", idOrName)
+		}
+		revision = k.r.Revision()
+		def, err = a.shownDefinition(k.r, k.tenant, found)
 		return err
 	})
 	if err != nil {

@@ -13,6 +13,10 @@ const (
 	permissionDelete    = "Authorization.RoleAssignments.Delete"
 	permissionRead      = "Authorization.RoleAssignments.Read"
 	permissionReadRoles = "Authorization.RoleDefinitions.Read"
+	// permissionApply is what elevating oneself needs besides a directory role.
+	permissionApply = "UserManagement.Users.Apply"
+	// permissionShareApp is what sharing an app needs; a catalogue may not have it.
+	permissionShareApp = "PowerApps.Share.Write"
 )
 
 // AnyEtag edits whatever state there is.
@@ -58,6 +62,12 @@ type DeleteRoleAssignmentRequest struct {
 	ShippedAllowOnly bool
 }
 
+// ApplyAdminRoleRequest makes the caller System Administrator of an environment.
+type ApplyAdminRoleRequest struct {
+	Context
+	Environment string
+}
+
 // A RoleDefinition is one as administration shows it.
 type RoleDefinition struct {
 	authz.RoleDefinition
@@ -65,16 +75,24 @@ type RoleDefinition struct {
 	BuiltIn bool
 	// Etag names this state of a custom role.
 	Etag string
+	// CannotOpenApp says of a custom security role that nobody can open an app by it alone,
+	// and MissingToOpenApp what it lacks for that.
+	CannotOpenApp    bool
+	MissingToOpenApp []string
 }
 
 // CreateRoleDefinitionRequest asks for a custom role.
 type CreateRoleDefinitionRequest struct {
 	Context
-	// RoleDefinition has no ID; it is given one.
+	// RoleDefinition has no ID; it is given one. With an Environment it is a security role of
+	// that. Of its Terms only AssignableRoles are looked at.
 	RoleDefinition authz.RoleDefinition
 	// CopyOf, if not empty, is the identifier or name of a role whose permissions,
-	// exceptions and scopes are taken; of RoleDefinition only the name and the description.
+	// exceptions and scopes are taken, or privileges and settings; of RoleDefinition only the
+	// name, the description and, of a security role, the environment and the business unit.
 	CopyOf string
+	// Empty makes a security role without the privileges that a new one begins with.
+	Empty bool
 }
 
 // UpdateRoleDefinitionRequest replaces a custom role, found by its ID.

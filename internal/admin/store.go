@@ -64,6 +64,30 @@ type Reader interface {
 	Owners(tenant string, of authz.Principal) ([]authz.Principal, error)
 	OwnedBy(tenant string, p authz.Principal) ([]authz.Principal, error)
 	Hierarchy(tenant string) (*authz.Hierarchy, error)
+	// Database is what decides about the records of an environment; nil where it has none.
+	Database(tenant, environment string) (*authz.Database, error)
+	// SecurityRole is a role compiled for that; nil where it is none.
+	SecurityRole(tenant, environment, role string) (*authz.SecurityRole, error)
+	// RecordSubject is a user of an environment with a database; nil where it is none.
+	RecordSubject(tenant, environment string, subject *authz.Subject) (*authz.RecordSubject, error)
+	// BusinessUnitOf finds a business unit; an empty name is the root's.
+	BusinessUnitOf(tenant, environment, named string) (id string, ok bool, err error)
+	Table(tenant, environment, name string) (snapshot.Table, bool, error)
+	Tables(tenant, environment string) iter.Seq2[snapshot.Table, error]
+	EnvironmentUser(tenant, environment string, p authz.Principal) (snapshot.EnvironmentUser, bool, error)
+	EnvironmentUsers(tenant, environment string) iter.Seq2[snapshot.EnvironmentUser, error]
+	Team(tenant, id string) (snapshot.Team, bool, error)
+	Teams(tenant, environment string) iter.Seq2[snapshot.Team, error]
+	ColumnProfile(tenant, environment, id string) (snapshot.ColumnProfile, bool, error)
+	ColumnProfiles(tenant, environment string) iter.Seq2[snapshot.ColumnProfile, error]
+	// Share finds the share of a record with a receiver: all but the rights counts.
+	Share(tenant string, s snapshot.Share) (snapshot.Share, bool, error)
+	Shares(tenant, environment string) iter.Seq2[snapshot.Share, error]
+	SharesOf(tenant, environment, table, record string) ([]authz.Share, error)
+	App(tenant, environment, id string) (snapshot.App, bool, error)
+	Apps(tenant, environment string) iter.Seq2[snapshot.App, error]
+	Flow(tenant, environment, id string) (snapshot.Flow, bool, error)
+	Flows(tenant, environment string) iter.Seq2[snapshot.Flow, error]
 	// GroupDenials are the DENY and FORBID assignments of groups.
 	GroupDenials(tenant string) (*authz.Grants, error)
 	// View is what a decision about the subject would read.
@@ -108,6 +132,20 @@ type Edit interface {
 	RemovePrincipal(tenant string, p authz.Principal) error
 	PutGroup(tenant string, g snapshot.Group) error
 	RemoveGroup(tenant, id string) error
+	PutTable(tenant string, t snapshot.Table) error
+	RemoveTable(tenant, environment, name string) error
+	PutEnvironmentUser(tenant string, u snapshot.EnvironmentUser) error
+	RemoveEnvironmentUser(tenant, environment string, p authz.Principal) error
+	PutTeam(tenant string, t snapshot.Team) error
+	RemoveTeam(tenant, id string) error
+	PutColumnProfile(tenant string, p snapshot.ColumnProfile) error
+	RemoveColumnProfile(tenant, environment, id string) error
+	PutShare(tenant string, s snapshot.Share) error
+	RemoveShare(tenant string, s snapshot.Share) error
+	PutApp(tenant string, a snapshot.App) error
+	RemoveApp(tenant, environment, id string) error
+	PutFlow(tenant string, f snapshot.Flow) error
+	RemoveFlow(tenant, environment, id string) error
 	AppendLog(record []byte) (uint64, error)
 	// PutNote keeps a note; a nil value removes it.
 	PutNote(bucket, key string, value []byte) error

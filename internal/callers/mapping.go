@@ -76,6 +76,6 @@ caseInsensitivePaths: %t
 routes:
   - method: POST
     path: /pathgrant-administration
-    permissions: [Authorization.RoleAssignments.Read, Authorization.RoleAssignments.Write, Authorization.RoleAssignments.Delete, Authorization.RoleDefinitions.Read]
+    permissions: [Authorization.RoleAssignments.Read, Authorization.RoleAssignments.Write, Authorization.RoleAssignments.Delete, Authorization.RoleDefinitions.Read, UserManagement.Users.Apply]
 `, foldCase)}
 }

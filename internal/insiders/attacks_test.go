@@ -100,11 +100,11 @@ func TestWhatOneOwnsIsGivenNothing(t *testing.T) {
 
 func TestNobodyDeletesTheirOwnDeny(t *testing.T) {
 	for _, effect := range []string{"DENY", "FORBID"} {
-		o := open(t, with("roleAssignmentId: as-no, principalType: User, principalObjectId: envadmin, roleDefinitionName: Power Platform Reader, scope: /tenants/t1/environments/e1/powerapps/a1, effect: "+effect))
-		o.tries(effect, "envadmin", "DeleteRoleAssignment", `{"id":"as-no"}`, "SELF_ESCALATION")
-		o.tries(effect+" in capitals", "envadmin", "DeleteRoleAssignment", `{"id":"AS-NO"}`, "SELF_ESCALATION")
-		o.tries(effect+" by the other name of oneself", "envadmin", "DeletePrincipal", `{"principal":`+user("envadmin")+`,"ifMatch":"*"}`, "FORBIDDEN")
-		if status, body := o.ask(o.credentials("envadmin"), "DELETE", "/authorization/environments/e1/roleAssignments/as-no?api-version=1", ""); status != http.StatusNotFound {
+		o := open(t, with("roleAssignmentId: as-no, principalType: User, principalObjectId: rbac1, roleDefinitionName: Power Platform Reader, scope: /tenants/t1/environments/e1/powerapps/a1, effect: "+effect))
+		o.tries(effect, "rbac1", "DeleteRoleAssignment", `{"id":"as-no"}`, "SELF_ESCALATION")
+		o.tries(effect+" in capitals", "rbac1", "DeleteRoleAssignment", `{"id":"AS-NO"}`, "SELF_ESCALATION")
+		o.tries(effect+" by the other name of oneself", "rbac1", "DeletePrincipal", `{"principal":`+user("rbac1")+`,"ifMatch":"*"}`, "FORBIDDEN")
+		if status, body := o.ask(o.credentials("rbac1"), "DELETE", "/authorization/environments/e1/roleAssignments/as-no?api-version=1", ""); status != http.StatusNotFound {
 			t.Errorf("%s by REST: %d %s", effect, status, body)
 		}
 		if !o.has("as-no") {

@@ -13,16 +13,17 @@ import (
 )
 
 // actors are who tries, in the order of the table's columns. foreign is the Owner of another
-// tenant, robot an application that envadmin owns.
+// tenant, robot an application that envadmin owns; envadmin is Environment Admin of e1,
+// sysadmin System Administrator of d1, and dynamics a Dynamics 365 Administrator.
 var actors = []string{
-	"owner", "rbac", "rbac1", "envadmin", "contributor", "reader", "nothing", nobody, "disabled", "expired", "foreign", "robot", operator,
+	"owner", "rbac", "rbac1", "envadmin", "sysadmin", "dynamics", "contributor", "reader", "nothing", nobody, "disabled", "expired", "foreign", "robot", operator,
 }
 
 // reads are the methods that change nothing. A method that is neither here nor in the
 // matrix fails the test.
 var reads = []string{
 	"ListRoleDefinitions", "GetRoleDefinition", "ListRoleAssignments", "ListGroups", "ListGroupMembers", "ListPrincipals", "ListEnvironments",
-	"ListEnvironmentGroups", "ListBusinessUnits", "ExportSnapshot", "BackupSnapshot", "WatchChanges", "ListAuditEntries", "VerifyAudit",
+	"ListEnvironmentGroups", "ListBusinessUnits", "ListItems", "ExportSnapshot", "BackupSnapshot", "WatchChanges", "ListAuditEntries", "VerifyAudit",
 }
 
 // A row is a call and who may make it. Everybody else is refused with PERMISSION_DENIED,
@@ -37,13 +38,32 @@ const t1 = `"context":{"tenant":"t1"}`
 
 var (
 	tenantWide  = []string{"owner", "rbac"}
-	environment = []string{"owner", "rbac", "rbac1", "envadmin"}
+	environment = []string{"owner", "rbac", "rbac1"}
+	database    = []string{"owner", "rbac", "sysadmin"}
 	noToken     []string
 	operatorsOK = []string{operator}
 )
 
 var matrix = []row{
 	{"CreateRoleAssignment", "at e1", `{` + t1 + `,"principal":{"type":1,"id":"y"},"role":"Power Platform Reader","scope":"/tenants/t1/environments/e1"}`, environment, nil},
+	{"CreateRoleAssignment", "of Environment Maker at e1", `{` + t1 + `,"principal":{"type":1,"id":"y"},"role":"Environment Maker","scope":"/tenants/t1/environments/e1"}`,
+		[]string{"owner", "rbac", "rbac1", "envadmin"}, nil},
+	{"CreateRoleAssignment", "of a security role at d1", `{` + t1 + `,"principal":{"type":1,"id":"x"},"role":"Common Data Service User","scope":"/tenants/t1/environments/d1"}`, database, nil},
+	{"CreateRoleAssignment", "of a role of the platform at d1", `{` + t1 + `,"principal":{"type":1,"id":"x"},"role":"Power Platform Owner","scope":"/tenants/t1/environments/d1"}`, tenantWide, nil},
+	{"DeleteRoleAssignment", "of a security role at d1", `{` + t1 + `,"id":"as-sharer"}`, database, nil},
+	{"ApplyAdminRole", "d1", `{` + t1 + `,"environment":"d1"}`, []string{"dynamics"}, nil},
+	{"ApplyAdminRole", "e1", `{` + t1 + `,"environment":"e1"}`, noToken, nil},
+	{"PutItem", "a user of d1", `{` + t1 + `,"item":{"environment":"d1","user":{"principal":{"type":1,"id":"y"},"businessUnit":"hq"}}}`, database, nil},
+	{"PutItem", "a member of a team of System Administrators", `{` + t1 + `,"item":{"environment":"d1","team":{"id":"admins","displayName":"Admins","teamType":"OwnerTeam","businessUnit":"hq","members":[{"type":1,"id":"sharer"}]}},"ifMatch":"*"}`, database, nil},
+	{"PutItem", "a table of d1", `{` + t1 + `,"item":{"environment":"d1","table":{"name":"New","ownership":"User","classes":["custom"]}}}`, database, nil},
+	{"PutItem", "a share", `{` + t1 + `,"item":{"environment":"d1","share":{"table":"Order","record":"r1","principal":{"type":1,"id":"x"},"rights":["Read"]}}}`, database, nil},
+	{"PutItem", "in e1, without a database", `{` + t1 + `,"item":{"environment":"e1","user":{"principal":{"type":1,"id":"y"}}}}`, noToken,
+		map[string]string{"owner": "InvalidArgument", "rbac": "InvalidArgument", "rbac1": "InvalidArgument"}},
+	{"DeleteItem", "a column profile of d1", `{` + t1 + `,"item":{"environment":"d1","columnProfile":{"id":"prices"}},"ifMatch":"*"}`, database, nil},
+	{"CreateRoleDefinition", "of d1", `{` + t1 + `,"roleDefinition":{"name":"Mine","environment":"d1"}}`, database, nil},
+	{"UpdateRoleDefinition", "of d1, by what one holds", `{` + t1 + `,"roleDefinition":{"id":"spare","name":"Spare","privileges":["Dataverse.Order.Delete@Organization"]},"ifMatch":"*"}`, []string{"sysadmin"}, nil},
+	{"DeleteRoleDefinition", "of d1", `{` + t1 + `,"id":"spare","ifMatch":"*"}`, database, nil},
+	{"PutBusinessUnit", "of d1", `{` + t1 + `,"businessUnit":{"id":"south","environment":"d1","parent":"hq"}}`, database, nil},
 	{"CreateRoleAssignment", "at e2", `{` + t1 + `,"principal":{"type":1,"id":"y"},"role":"Power Platform Reader","scope":"/tenants/t1/environments/e2"}`, tenantWide, nil},
 	{"CreateRoleAssignment", "at g1", `{` + t1 + `,"principal":{"type":1,"id":"y"},"role":"Power Platform Reader","scope":"/tenants/t1/environmentGroups/g1"}`, tenantWide, nil},
 	{"CreateRoleAssignment", "at t1", `{` + t1 + `,"principal":{"type":1,"id":"y"},"role":"Power Platform Reader","scope":"/tenants/t1"}`, tenantWide, nil},
@@ -134,7 +154,7 @@ func TestWhoMayChangeWhat(t *testing.T) {
 }
 
 var short = map[string]string{
-	"OK": "yes", "PermissionDenied": "-", "Unauthenticated": "401", "FailedPrecondition": "state", "AlreadyExists": "exists", "NotFound": "unknown",
+	"OK": "yes", "PermissionDenied": "-", "Unauthenticated": "401", "FailedPrecondition": "state", "AlreadyExists": "exists", "NotFound": "unknown", "InvalidArgument": "invalid",
 }
 
 // restReads are the operations that change nothing, though some are POSTs.
@@ -154,11 +174,12 @@ var restMatrix = map[string]struct {
 	"createEnvironmentGroupRoleAssignment": {"/authorization/environmentGroups/g1/roleAssignments", restBody("/tenants/t1/environmentGroups/g1"),
 		map[string]int{"owner": 200, "rbac": 200}},
 	"createEnvironmentRoleAssignment": {"/authorization/environments/e1/roleAssignments", restBody("/tenants/t1/environments/e1"),
-		map[string]int{"owner": 200, "rbac": 200, "rbac1": 200, "envadmin": 200}},
+		map[string]int{"owner": 200, "rbac": 200, "rbac1": 200}},
+	"applyAdminRole":                       {"/usermanagement/environments/d1/user/applyAdminRole", "", map[string]int{"dynamics": 200}},
 	"deleteRoleAssignment":                 {"/authorization/roleAssignments/as-x", "", map[string]int{"owner": 200, "rbac": 200, "foreign": 404}},
 	"deleteEnvironmentGroupRoleAssignment": {"/authorization/environmentGroups/g1/roleAssignments/as-xg", "", map[string]int{"owner": 200, "rbac": 200, "foreign": 404}},
 	"deleteEnvironmentRoleAssignment": {"/authorization/environments/e1/roleAssignments/as-x1", "",
-		map[string]int{"owner": 200, "rbac": 200, "rbac1": 200, "envadmin": 200, "foreign": 404}},
+		map[string]int{"owner": 200, "rbac": 200, "rbac1": 200, "foreign": 404}},
 	"bootstrap": {"/pathgrant/v1/bootstrap", `{"tenantId":"t1","principalType":"User","principalObjectId":"x"}`, map[string]int{operator: 409}},
 }
 
@@ -177,7 +198,7 @@ func TestWhoMayChangeWhatByREST(t *testing.T) {
 			continue
 		}
 		path := row.path
-		if strings.HasPrefix(path, "/authorization") {
+		if !strings.HasPrefix(path, "/pathgrant/") {
 			path += "?api-version=2024-10-01"
 		}
 		line := ""

@@ -45,8 +45,21 @@ const company = `apiVersion: pathgrant/v1
 tenants:
   - id: t1
     environmentGroups: [{id: g1, environments: [e1, e2]}, {id: g2, environments: []}]
-    environments: [{id: e3}]
-    businessUnits: [{id: b1, environment: e1}]
+    environments: [{id: e3}, {id: d1, dataverse: true}]
+    businessUnits: [{id: b1, environment: e1}, {id: hq, environment: d1}, {id: sales, environment: d1, parent: hq}, {id: north, environment: d1, parent: hq}]
+    tables:
+      - {environment: d1, name: Order, classes: [custom], ownership: User, entitySet: orders, securedColumns: [price]}
+      - {environment: d1, name: Asset, classes: [custom], ownership: User}
+    users:
+      - {environment: d1, principalType: User, principalObjectId: sysadmin, businessUnit: hq}
+      - {environment: d1, principalType: User, principalObjectId: boss, businessUnit: sales}
+      - {environment: d1, principalType: User, principalObjectId: sharer, businessUnit: sales}
+      - {environment: d1, principalType: User, principalObjectId: x, businessUnit: sales}
+    teams:
+      - {id: admins, environment: d1, displayName: Admins, teamType: OwnerTeam, businessUnit: hq, members: [{principalType: User, principalObjectId: x}]}
+      - {id: field, environment: d1, displayName: Field, teamType: OwnerTeam, businessUnit: north, members: [{principalType: User, principalObjectId: x}]}
+    columnProfiles:
+      - {id: prices, environment: d1, displayName: Prices, columns: [{table: Order, column: price, rights: [Read]}], principals: [{principalType: User, principalObjectId: x}]}
     principals:
       - {principalType: User, principalObjectId: disabled, disabled: true}
       - {principalType: User, principalObjectId: known}
@@ -56,16 +69,18 @@ tenants:
       - {id: local, members: [{principalType: User, principalObjectId: x}]}
     roleDefinitions:
       - {roleDefinitionId: unused, roleDefinitionName: Unused, permissions: [PowerApps.Apps.Read], assignableScopes: ["/tenants/{0}"]}
-      - roleDefinitionId: envadmin
-        roleDefinitionName: Administrator of an environment
-        permissions: ["*.Read", EnvironmentManagement.*, PowerApps.*, PowerAutomate.*, Connectivity.*, Authorization.RoleAssignments.Write, Authorization.RoleAssignments.Delete]
-        assignableScopes: ["/tenants/{0}/environments/{1}"]
+      - roleDefinitionId: seller
+        roleDefinitionName: Seller
+        environment: d1
+        privileges: [Dataverse.Account.ALL8@BusinessUnit, "Dataverse.Contact.{Read,Write}@ParentChild", "Dataverse.Order.{Read,Append}@User", "Dataverse.{core}.Read@Organization"]
+      - {roleDefinitionId: sharers, roleDefinitionName: Sharers, environment: d1, privileges: ["Dataverse.Order.{Read,Share}@Organization"]}
+      - {roleDefinitionId: spare, roleDefinitionName: Spare, environment: d1, privileges: [Dataverse.Order.Read@User]}
     roleAssignments:
       - {roleAssignmentId: as-owner, principalType: User, principalObjectId: owner, roleDefinitionName: Power Platform Owner, scope: /tenants/t1}
       - {roleAssignmentId: as-rbac, principalType: User, principalObjectId: rbac, roleDefinitionName: Power Platform Role Based Access Control Administrator, scope: /tenants/t1}
       - {roleAssignmentId: as-rbac1, principalType: User, principalObjectId: rbac1, roleDefinitionName: Power Platform Role Based Access Control Administrator, scope: /tenants/t1/environments/e1}
-      - {roleAssignmentId: as-envadmin, principalType: User, principalObjectId: envadmin, roleDefinitionId: envadmin, scope: /tenants/t1/environments/e1}
-      - {roleAssignmentId: as-envadmin2, principalType: User, principalObjectId: envadmin2, roleDefinitionId: envadmin, scope: /tenants/t1/environments/e2}
+      - {roleAssignmentId: as-envadmin, principalType: User, principalObjectId: envadmin, roleDefinitionName: Environment Admin, scope: /tenants/t1/environments/e1}
+      - {roleAssignmentId: as-envadmin2, principalType: User, principalObjectId: envadmin2, roleDefinitionName: Environment Admin, scope: /tenants/t1/environments/e2}
       - {roleAssignmentId: as-contributor, principalType: User, principalObjectId: contributor, roleDefinitionName: Power Platform Contributor, scope: /tenants/t1}
       - {roleAssignmentId: as-reader, principalType: User, principalObjectId: reader, roleDefinitionName: Power Platform Reader, scope: /tenants/t1}
       - {roleAssignmentId: as-disabled, principalType: User, principalObjectId: disabled, roleDefinitionName: Power Platform Role Based Access Control Administrator, scope: /tenants/t1}
@@ -75,6 +90,14 @@ tenants:
       - {roleAssignmentId: as-x, principalType: User, principalObjectId: x, roleDefinitionName: Power Platform Contributor, scope: /tenants/t1}
       - {roleAssignmentId: as-x1, principalType: User, principalObjectId: x, roleDefinitionName: Power Platform Contributor, scope: /tenants/t1/environments/e1}
       - {roleAssignmentId: as-xg, principalType: User, principalObjectId: x, roleDefinitionName: Power Platform Contributor, scope: /tenants/t1/environmentGroups/g1}
+      - {roleAssignmentId: as-sysadmin, principalType: User, principalObjectId: sysadmin, roleDefinitionName: System Administrator, scope: /tenants/t1/environments/d1}
+      - {roleAssignmentId: as-boss, principalType: User, principalObjectId: boss, roleDefinitionName: Power Platform Role Based Access Control Administrator, scope: /tenants/t1/environments/d1}
+      - {roleAssignmentId: as-seller, principalType: User, principalObjectId: boss, roleDefinitionName: Seller, scope: /tenants/t1/environments/d1}
+      - {roleAssignmentId: as-sharer, principalType: User, principalObjectId: sharer, roleDefinitionName: Sharers, scope: /tenants/t1/environments/d1}
+      - {roleAssignmentId: as-admins, principalType: Team, principalObjectId: admins, roleDefinitionName: System Administrator, scope: /tenants/t1/environments/d1}
+      - {roleAssignmentId: as-dynamics, principalType: DirectoryRole, principalObjectId: 44367163-eba1-44c3-98af-f5787879f96a, roleDefinitionName: Dynamics 365 Administrator, scope: /tenants/t1}
+      - {roleAssignmentId: as-dynamics1, principalType: DirectoryRole, principalObjectId: 44367163-eba1-44c3-98af-f5787879f96a, roleDefinitionName: Dynamics 365 Administrator (environment), scope: /tenants/t1/environments/d1}
+      - {roleAssignmentId: as-apps, principalType: DirectoryRole, principalObjectId: 33333333-3333-4333-8333-333333333333, roleDefinitionName: Power Apps Administrator, scope: /tenants/t1}
   - id: t2
     environments: [{id: f1}]
     groups: [{id: secret-group, members: []}]
@@ -139,12 +162,18 @@ func parse(t testing.TB, text string) *snapshot.Data {
 
 func open(t testing.TB, text string, change ...func(*admin.Options)) *office {
 	t.Helper()
+	return openWith(t, text, roles.All(), change...)
+}
+
+// openWith opens an office of a product that comes with the roles given.
+func openWith(t testing.TB, text string, shipped []authz.RoleDefinition, change ...func(*admin.Options)) *office {
+	t.Helper()
 	o := &office{t: t, log: &logged{}}
 	log := slog.New(slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	dir := t.TempDir()
 	var err error
 	if o.store, err = snapshot.Open(t.Context(), snapshot.Options{
-		Dir: dir, CacheBytes: 1 << 20, Vocabulary: catalogues().Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: true,
+		Dir: dir, CacheBytes: 1 << 20, Vocabulary: catalogues().Vocabulary(), ShippedRoles: shipped, StandardTables: roles.StandardTables(), FoldCase: true,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +192,7 @@ func open(t testing.TB, text string, change ...func(*admin.Options)) *office {
 		t.Fatal(err)
 	}
 	options := admin.Options{
-		Store: admin.FromSnapshot(o.store), Vocabulary: catalogues().Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: true,
+		Store: admin.FromSnapshot(o.store), Vocabulary: catalogues().Vocabulary(), ShippedRoles: shipped, FoldCase: true,
 		Writable: true, Secret: o.secret, Log: log,
 	}
 	for _, c := range change {
@@ -202,7 +231,7 @@ func open(t testing.TB, text string, change ...func(*admin.Options)) *office {
 		},
 	})
 	api, err := rest.New(rest.Options{
-		Admin: a, ShippedRoles: roles.Shipped(), FoldCase: true, Log: log,
+		Admin: a, ShippedRoles: shipped, FoldCase: true, Log: log,
 		Identify: func(r *http.Request) (admin.Caller, error) {
 			return identifier.Identify(r.Context(), callers.OfRequest(r))
 		},
@@ -270,8 +299,11 @@ func (o *office) credentials(actor string, more ...func(pgtest.Claims)) string {
 		tenant = "t2"
 	}
 	claims := pgtest.UserClaims(tenant, actor)
-	if actor == "robot" {
+	switch actor {
+	case "robot":
 		claims["idtyp"] = "app"
+	case "dynamics": // a Dynamics 365 Administrator
+		claims["wids"] = []string{dynamicsAdministrator}
 	}
 	for _, m := range more {
 		m(claims)
@@ -282,6 +314,9 @@ func (o *office) credentials(actor string, more ...func(pgtest.Claims)) string {
 	}
 	return o.keep("Bearer " + token)
 }
+
+// dynamicsAdministrator is the template id of that directory role.
+const dynamicsAdministrator = "44367163-eba1-44c3-98af-f5787879f96a"
 
 func (o *office) keep(credentials string) string {
 	_, secret, _ := strings.Cut(credentials, " ")

@@ -24,7 +24,7 @@ func (s *server) listRoleDefinitions(c *call, _ *noBody) (roleDefinitionList, er
 	shown := roleDefinitionList{Value: []roleDefinition{}}
 	for i := range list.Items {
 		def := &list.Items[i]
-		if !def.BuiltIn {
+		if !def.BuiltIn || s.shippedID(def.ID) == "" {
 			continue
 		}
 		shown.Value = append(shown.Value, roleDefinition{
@@ -82,6 +82,17 @@ func (s *server) deleteRoleAssignment(c *call, _ *noBody) (roleAssignment, error
 	result, err := s.Admin.DeleteRoleAssignment(c.Context(), c.caller, admin.DeleteRoleAssignmentRequest{
 		ID: id, ExactScope: string(c.scope()), ShippedAllowOnly: true,
 	})
+	if err != nil {
+		return roleAssignment{}, err
+	}
+	c.changed(result.Revision)
+	return assignmentOf(&result.RoleAssignment), nil
+}
+
+// applyAdminRole makes the caller System Administrator. Of the answer the role is one that
+// the API's own lists do not hold.
+func (s *server) applyAdminRole(c *call, _ *noBody) (roleAssignment, error) {
+	result, err := s.Admin.ApplyAdminRole(c.Context(), c.caller, admin.ApplyAdminRoleRequest{Environment: c.named.Environment})
 	if err != nil {
 		return roleAssignment{}, err
 	}

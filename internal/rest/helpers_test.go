@@ -42,7 +42,7 @@ var begin = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 const company = `
   - id: t1
     environmentGroups: [{id: g1, environments: [e1, e2]}, {id: g2, environments: [e4]}, {id: g3, environments: []}]
-    environments: [{id: e3}]
+    environments: [{id: e3}, {id: d1, dataverse: true}]
     principals:
       - {principalType: User, principalObjectId: gone, disabled: true}
     groups:
@@ -107,7 +107,7 @@ func newWorld(t testing.TB, tenants string, change ...func(*admin.Options, *rest
 	now := func() time.Time { return begin }
 	var err error
 	w.store, err = snapshot.Open(context.Background(), snapshot.Options{
-		Dir: dir, Vocabulary: vocabulary(), ShippedRoles: roles.Shipped(), CacheBytes: -1, Now: now,
+		Dir: dir, Vocabulary: vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), CacheBytes: -1, Now: now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -131,10 +131,10 @@ func newWorld(t testing.TB, tenants string, change ...func(*admin.Options, *rest
 	}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	adminOptions := admin.Options{
-		Store: admin.FromSnapshot(w.store), Vocabulary: vocabulary(), ShippedRoles: roles.Shipped(), Writable: true,
+		Store: admin.FromSnapshot(w.store), Vocabulary: vocabulary(), ShippedRoles: roles.All(), Writable: true,
 		Secret: w.secret, Now: now, Log: log,
 	}
-	options := rest.Options{ShippedRoles: roles.Shipped(), Log: log}
+	options := rest.Options{ShippedRoles: roles.All(), Log: log}
 	for _, c := range change {
 		c(&adminOptions, &options)
 	}
@@ -188,7 +188,11 @@ func identified(a *admin.Admin, r *http.Request) (admin.Caller, error) {
 	if !ok {
 		tenant = "t1"
 	}
-	subject, err := authz.NewSubject(authz.SubjectSpec{Tenant: tenant, Principal: authz.Principal{Type: authz.User, ID: user}})
+	spec := authz.SubjectSpec{Tenant: tenant, Principal: authz.Principal{Type: authz.User, ID: user}}
+	if user == "root" { // who is a Global Administrator, besides
+		spec.DirectoryRoles = []string{"62e90394-69f5-4237-9190-012177145e10"}
+	}
+	subject, err := authz.NewSubject(spec)
 	if err != nil {
 		return admin.Caller{}, err
 	}

@@ -28,7 +28,9 @@ type Options struct {
 	// when its route is known. Of its errors, a [admin.Forbidden] with permissions that are
 	// missing is the application's refusal, not the caller's.
 	Identify func(*http.Request) (admin.Caller, error)
-	// ShippedRoles and FoldCase are those that Admin was made with.
+	// ShippedRoles and FoldCase are those that Admin was made with. The Power Platform API
+	// knows those of no category: roles of directories, environments and databases are none
+	// of its own.
 	ShippedRoles []authz.RoleDefinition
 	FoldCase     bool
 	// PageSize is how many items a page holds, 1 to 1,000; 0: 1,000.
@@ -56,6 +58,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, fmt.Errorf("the REST API's pages hold 1 to %d items, not %d", maxPage, o.PageSize)
 	}
 	s := &server{Options: o, log: o.Log}
+	s.ShippedRoles = slices.DeleteFunc(slices.Clone(o.ShippedRoles), func(def authz.RoleDefinition) bool { return def.Category != "" })
 	if s.PageSize == 0 {
 		s.PageSize = maxPage
 	}

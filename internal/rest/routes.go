@@ -147,6 +147,12 @@ func tableOf() []operation {
 			description: "Not documented: the shape is that of Microsoft's own client and of its tests. A principal's groups are those of the directory here; those in its tokens are not known.",
 			problems:    []*problem{wrongResourceType, tenantMismatch, environmentInvalid},
 		}, (*server).checkEnvironment),
+		with(http.MethodPost, "/usermanagement/environments/{environmentId}/user/applyAdminRole", "applyAdminRole", operation{
+			level: authz.EnvironmentScope, bodyOptional: true, summary: "Become System Administrator of an environment",
+			description: "Makes the caller System Administrator of an environment with a database, and a user of it. Only a Power Platform, Dynamics 365 or Global Administrator may, " +
+				"whose token names that directory role, and who holds UserManagement.Users.Apply there. The change audit has both roles. Whoever has the role already keeps it.",
+			problems: []*problem{environmentInvalid, roleDefinitionMissing, roleNotAssignable, principalDisabled, readOnlySource},
+		}, (*server).applyAdminRole),
 
 		with(http.MethodPost, "/pathgrant/v1/checkPrincipalPermissionForScope", "checkPrincipalPermission", operation{
 			summary:     "Ask what a principal may do at any scope, and why",
