@@ -24,6 +24,117 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// LayerState is what became of a layer, or of one of its requirements.
+type LayerState int32
+
+const (
+	// Not set. Treat as LAYER_STATE_FAILED.
+	LayerState_LAYER_STATE_UNSPECIFIED LayerState = 0
+	// It is there.
+	LayerState_LAYER_STATE_PASSED LayerState = 1
+	// It is missing.
+	LayerState_LAYER_STATE_FAILED LayerState = 2
+	// It depends on a fact that was not stated, or on groups that are not known. It does not
+	// pass.
+	LayerState_LAYER_STATE_UNKNOWN LayerState = 3
+)
+
+// Enum value maps for LayerState.
+var (
+	LayerState_name = map[int32]string{
+		0: "LAYER_STATE_UNSPECIFIED",
+		1: "LAYER_STATE_PASSED",
+		2: "LAYER_STATE_FAILED",
+		3: "LAYER_STATE_UNKNOWN",
+	}
+	LayerState_value = map[string]int32{
+		"LAYER_STATE_UNSPECIFIED": 0,
+		"LAYER_STATE_PASSED":      1,
+		"LAYER_STATE_FAILED":      2,
+		"LAYER_STATE_UNKNOWN":     3,
+	}
+)
+
+func (x LayerState) Enum() *LayerState {
+	p := new(LayerState)
+	*p = x
+	return p
+}
+
+func (x LayerState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LayerState) Descriptor() protoreflect.EnumDescriptor {
+	return file_pathgrant_v1_authorization_service_proto_enumTypes[0].Descriptor()
+}
+
+func (LayerState) Type() protoreflect.EnumType {
+	return &file_pathgrant_v1_authorization_service_proto_enumTypes[0]
+}
+
+func (x LayerState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LayerState.Descriptor instead.
+func (LayerState) EnumDescriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{0}
+}
+
+// CompositeParty is whose access a requirement is about.
+type CompositeParty int32
+
+const (
+	// Not set: nobody's.
+	CompositeParty_COMPOSITE_PARTY_UNSPECIFIED CompositeParty = 0
+	// That of the subject of the question: the run-only user of a flow, the player of an app.
+	CompositeParty_COMPOSITE_PARTY_CALLER CompositeParty = 1
+	// That of the flow's maker, whose access counts where the maker provides a connection.
+	CompositeParty_COMPOSITE_PARTY_MAKER CompositeParty = 2
+)
+
+// Enum value maps for CompositeParty.
+var (
+	CompositeParty_name = map[int32]string{
+		0: "COMPOSITE_PARTY_UNSPECIFIED",
+		1: "COMPOSITE_PARTY_CALLER",
+		2: "COMPOSITE_PARTY_MAKER",
+	}
+	CompositeParty_value = map[string]int32{
+		"COMPOSITE_PARTY_UNSPECIFIED": 0,
+		"COMPOSITE_PARTY_CALLER":      1,
+		"COMPOSITE_PARTY_MAKER":       2,
+	}
+)
+
+func (x CompositeParty) Enum() *CompositeParty {
+	p := new(CompositeParty)
+	*p = x
+	return p
+}
+
+func (x CompositeParty) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CompositeParty) Descriptor() protoreflect.EnumDescriptor {
+	return file_pathgrant_v1_authorization_service_proto_enumTypes[1].Descriptor()
+}
+
+func (CompositeParty) Type() protoreflect.EnumType {
+	return &file_pathgrant_v1_authorization_service_proto_enumTypes[1]
+}
+
+func (x CompositeParty) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CompositeParty.Descriptor instead.
+func (CompositeParty) EnumDescriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{1}
+}
+
 // DecidedBy is the step that found the permissions of an HTTP request.
 type DecidedBy int32
 
@@ -61,11 +172,11 @@ func (x DecidedBy) String() string {
 }
 
 func (DecidedBy) Descriptor() protoreflect.EnumDescriptor {
-	return file_pathgrant_v1_authorization_service_proto_enumTypes[0].Descriptor()
+	return file_pathgrant_v1_authorization_service_proto_enumTypes[2].Descriptor()
 }
 
 func (DecidedBy) Type() protoreflect.EnumType {
-	return &file_pathgrant_v1_authorization_service_proto_enumTypes[0]
+	return &file_pathgrant_v1_authorization_service_proto_enumTypes[2]
 }
 
 func (x DecidedBy) Number() protoreflect.EnumNumber {
@@ -74,7 +185,7 @@ func (x DecidedBy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DecidedBy.Descriptor instead.
 func (DecidedBy) EnumDescriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{0}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{2}
 }
 
 // One question: may this subject do this?
@@ -195,7 +306,26 @@ type PermissionTarget struct {
 	// The scope, at most 1,024 bytes, such as
 	// "/tenants/7f1d0a52-8f3e-4f0c-9d55-0b2a6c1e9f10/environments/e1". Its tenant must be
 	// the subject's, else REASON_CROSS_TENANT.
-	Scope         string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The fields from here on go with a permission of a Dataverse table,
+	// Dataverse.{Table}.{Privilege} such as "Dataverse.Account.Read", whose scope is an
+	// environment, and with no other: anything else is answered with REASON_BAD_REQUEST.
+	//
+	// The record. Not set: all of the table, which only a role that reaches the whole
+	// organization gives.
+	Record *DataverseRecord `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`
+	// The columns that are to be read or set, such as ["name", "creditlimit"]; at most 1,000,
+	// each at most 128 bytes. Those that are secured need a column profile.
+	Columns []string `protobuf:"bytes,4,rep,name=columns,proto3" json:"columns,omitempty"`
+	// Whether every column of the table is to be read or set, whatever columns says.
+	AllColumns bool `protobuf:"varint,5,opt,name=all_columns,json=allColumns,proto3" json:"all_columns,omitempty"`
+	// Whom the subject acts for, of the same tenant. The subject needs
+	// Dataverse.User.ActOnBehalf, held directly, and both of them need the permission. Not
+	// set: it acts for itself.
+	OnBehalfOf *Subject `protobuf:"bytes,6,opt,name=on_behalf_of,json=onBehalfOf,proto3" json:"on_behalf_of,omitempty"`
+	// What the record is to be attached to. It goes with the privilege Append alone, and asks
+	// for AppendTo on the other table too. Not set: nothing.
+	Relate        *RelateTarget `protobuf:"bytes,7,opt,name=relate,proto3" json:"relate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,7 +374,174 @@ func (x *PermissionTarget) GetScope() string {
 	return ""
 }
 
-// The parts of an HTTP request that say what it wants to do. Headers never change that.
+func (x *PermissionTarget) GetRecord() *DataverseRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *PermissionTarget) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *PermissionTarget) GetAllColumns() bool {
+	if x != nil {
+		return x.AllColumns
+	}
+	return false
+}
+
+func (x *PermissionTarget) GetOnBehalfOf() *Subject {
+	if x != nil {
+		return x.OnBehalfOf
+	}
+	return nil
+}
+
+func (x *PermissionTarget) GetRelate() *RelateTarget {
+	if x != nil {
+		return x.Relate
+	}
+	return nil
+}
+
+// What the asker tells of a Dataverse record. Of which neither the owner nor the business
+// unit is told counts as all of the table.
+type DataverseRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record's identifier, such as "5b0e6c1e-9f10-4d55-8b2a-7f1d0a528f3e"; at most 256
+	// bytes. It finds the shares that the server knows. Empty: it counts as not shared.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who owns the record, or will own the one that is created: a user or team of the
+	// environment, else REASON_BAD_REQUEST. Not set: not told.
+	Owner *Principal `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// The business unit that the record belongs to, by identifier, at most 256 bytes: one of
+	// the environment's, else REASON_BAD_REQUEST. Empty: not told.
+	BusinessUnit  string `protobuf:"bytes,3,opt,name=business_unit,json=businessUnit,proto3" json:"business_unit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataverseRecord) Reset() {
+	*x = DataverseRecord{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataverseRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataverseRecord) ProtoMessage() {}
+
+func (x *DataverseRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataverseRecord.ProtoReflect.Descriptor instead.
+func (*DataverseRecord) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DataverseRecord) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DataverseRecord) GetOwner() *Principal {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *DataverseRecord) GetBusinessUnit() string {
+	if x != nil {
+		return x.BusinessUnit
+	}
+	return ""
+}
+
+// What a record is to be attached to.
+type RelateTarget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The other table's name, such as "Contact"; at most 128 bytes.
+	Table string `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// The record that is attached to. Not set: any of the table.
+	Record *DataverseRecord `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	// Whether many relate to many, so that each is attached to the other: Append on both.
+	ManyToMany    bool `protobuf:"varint,3,opt,name=many_to_many,json=manyToMany,proto3" json:"many_to_many,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelateTarget) Reset() {
+	*x = RelateTarget{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelateTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelateTarget) ProtoMessage() {}
+
+func (x *RelateTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelateTarget.ProtoReflect.Descriptor instead.
+func (*RelateTarget) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RelateTarget) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *RelateTarget) GetRecord() *DataverseRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *RelateTarget) GetManyToMany() bool {
+	if x != nil {
+		return x.ManyToMany
+	}
+	return false
+}
+
+// The parts of an HTTP request that say what it wants to do.
 type HttpRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The method as it was received, such as "GET"; at most 32 bytes. A lower-case "get"
@@ -264,16 +561,22 @@ type HttpRequest struct {
 	// and the catalogue's grpc section maps it instead of the naming convention.
 	Grpc bool `protobuf:"varint,4,opt,name=grpc,proto3" json:"grpc,omitempty"`
 	// Headers by name in lower case, such as {"x-environment": "e1"}: those that an entry of
-	// the grpc section says name its scopes, and no others are read. At most 16, each name
-	// and value at most 256 bytes.
-	Headers       map[string]string `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// the grpc section says name its scopes and, where the catalogue maps Dataverse's Web API,
+	// if-match, if-none-match, prefer, mscrmcallerid and callerobjectid. No others are read; of
+	// those, leave out none that the request has. At most 16, each name and value at most 256
+	// bytes.
+	Headers map[string]string `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What a proxy's configuration would attach to the route, by name, such as
+	// {"environment": "e1"} where the catalogue says that this names the environment. Never
+	// take it from the request. At most 16, each name and value at most 256 bytes.
+	ContextExtensions map[string]string `protobuf:"bytes,6,rep,name=context_extensions,json=contextExtensions,proto3" json:"context_extensions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *HttpRequest) Reset() {
 	*x = HttpRequest{}
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[2]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +588,7 @@ func (x *HttpRequest) String() string {
 func (*HttpRequest) ProtoMessage() {}
 
 func (x *HttpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[2]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +601,7 @@ func (x *HttpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRequest.ProtoReflect.Descriptor instead.
 func (*HttpRequest) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{2}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *HttpRequest) GetMethod() string {
@@ -336,6 +639,13 @@ func (x *HttpRequest) GetHeaders() map[string]string {
 	return nil
 }
 
+func (x *HttpRequest) GetContextExtensions() map[string]string {
+	if x != nil {
+		return x.ContextExtensions
+	}
+	return nil
+}
+
 // A request of AuthorizationService.Check.
 type CheckRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -351,7 +661,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[3]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +673,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[3]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +686,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{3}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CheckRequest) GetQuestion() *CheckQuestion {
@@ -404,7 +714,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[4]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +726,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[4]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +739,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{4}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CheckResponse) GetDecision() *Decision {
@@ -454,7 +764,7 @@ type BatchCheckRequest struct {
 
 func (x *BatchCheckRequest) Reset() {
 	*x = BatchCheckRequest{}
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[5]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +776,7 @@ func (x *BatchCheckRequest) String() string {
 func (*BatchCheckRequest) ProtoMessage() {}
 
 func (x *BatchCheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[5]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +789,7 @@ func (x *BatchCheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchCheckRequest.ProtoReflect.Descriptor instead.
 func (*BatchCheckRequest) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{5}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BatchCheckRequest) GetQuestions() []*CheckQuestion {
@@ -507,7 +817,7 @@ type BatchCheckResponse struct {
 
 func (x *BatchCheckResponse) Reset() {
 	*x = BatchCheckResponse{}
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[6]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +829,7 @@ func (x *BatchCheckResponse) String() string {
 func (*BatchCheckResponse) ProtoMessage() {}
 
 func (x *BatchCheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[6]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +842,7 @@ func (x *BatchCheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchCheckResponse.ProtoReflect.Descriptor instead.
 func (*BatchCheckResponse) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{6}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BatchCheckResponse) GetDecisions() []*Decision {
@@ -540,6 +850,529 @@ func (x *BatchCheckResponse) GetDecisions() []*Decision {
 		return x.Decisions
 	}
 	return nil
+}
+
+// A composite question: may this subject do what takes all of these things?
+type CompositeQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who asks. Not set: REASON_UNAUTHENTICATED.
+	Subject *Subject `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The composite's name in the catalogue, such as "run-only-flow" or "run-app"; at most 128
+	// bytes. One that the catalogue does not have is answered with REASON_UNMAPPED.
+	Composite string `protobuf:"bytes,2,opt,name=composite,proto3" json:"composite,omitempty"`
+	// The environment, such as "/tenants/7f1d0a52-8f3e-4f0c-9d55-0b2a6c1e9f10/environments/e1";
+	// at most 1,024 bytes.
+	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The identifier of the flow or the app, as the composite says; at most 256 bytes. One that
+	// the environment does not list is answered with REASON_BAD_REQUEST.
+	Object string `protobuf:"bytes,4,opt,name=object,proto3" json:"object,omitempty"`
+	// Facts that only the asker knows: by connector, such as {"office365": true}, whether
+	// whoever provides the flow's connections over it has access to what it leads to. A
+	// connector that is not stated makes its layer LAYER_STATE_UNKNOWN. At most 100, each name
+	// at most 128 bytes. Dataverse is none of them: the server judges it.
+	Connectors map[string]bool `protobuf:"bytes,5,rep,name=connectors,proto3" json:"connectors,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Facts by the names that the composite's layers give them, such as {"licence": true}, with
+	// the same limits. What is not stated is unknown, and never passes.
+	Facts         map[string]bool `protobuf:"bytes,6,rep,name=facts,proto3" json:"facts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompositeQuestion) Reset() {
+	*x = CompositeQuestion{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompositeQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompositeQuestion) ProtoMessage() {}
+
+func (x *CompositeQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompositeQuestion.ProtoReflect.Descriptor instead.
+func (*CompositeQuestion) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CompositeQuestion) GetSubject() *Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *CompositeQuestion) GetComposite() string {
+	if x != nil {
+		return x.Composite
+	}
+	return ""
+}
+
+func (x *CompositeQuestion) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *CompositeQuestion) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *CompositeQuestion) GetConnectors() map[string]bool {
+	if x != nil {
+		return x.Connectors
+	}
+	return nil
+}
+
+func (x *CompositeQuestion) GetFacts() map[string]bool {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+// A request of AuthorizationService.CheckComposite.
+type CheckCompositeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The question. Not set: REASON_BAD_REQUEST.
+	Question *CompositeQuestion `protobuf:"bytes,1,opt,name=question,proto3" json:"question,omitempty"`
+	// As in CheckRequest.
+	AtLeastRevision *Revision `protobuf:"bytes,2,opt,name=at_least_revision,json=atLeastRevision,proto3" json:"at_least_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CheckCompositeRequest) Reset() {
+	*x = CheckCompositeRequest{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckCompositeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckCompositeRequest) ProtoMessage() {}
+
+func (x *CheckCompositeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckCompositeRequest.ProtoReflect.Descriptor instead.
+func (*CheckCompositeRequest) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CheckCompositeRequest) GetQuestion() *CompositeQuestion {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *CheckCompositeRequest) GetAtLeastRevision() *Revision {
+	if x != nil {
+		return x.AtLeastRevision
+	}
+	return nil
+}
+
+// The response of AuthorizationService.CheckComposite.
+type CheckCompositeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The decision. Not set: treat as a denial.
+	Decision      *CompositeDecision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckCompositeResponse) Reset() {
+	*x = CheckCompositeResponse{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckCompositeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckCompositeResponse) ProtoMessage() {}
+
+func (x *CheckCompositeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckCompositeResponse.ProtoReflect.Descriptor instead.
+func (*CheckCompositeResponse) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CheckCompositeResponse) GetDecision() *CompositeDecision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+// CompositeDecision says what was decided about a composite, and what became of every
+// layer. An empty one denies.
+type CompositeDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The outcome: EFFECT_ALLOW where every layer passed, and else EFFECT_DENY.
+	Effect Effect `protobuf:"varint,1,opt,name=effect,proto3,enum=pathgrant.v1.Effect" json:"effect,omitempty"`
+	// Why: REASON_GRANTED, or that of the first layer that did not pass.
+	Reason Reason `protobuf:"varint,2,opt,name=reason,proto3,enum=pathgrant.v1.Reason" json:"reason,omitempty"`
+	// The layers, in the order in which the composite lists them, every one of them. Empty
+	// when the question was refused before any was looked at.
+	Layers []*CompositeLayer `protobuf:"bytes,3,rep,name=layers,proto3" json:"layers,omitempty"`
+	// The composite's name, as the catalogue spells it, such as "run-only-flow".
+	Composite string `protobuf:"bytes,4,opt,name=composite,proto3" json:"composite,omitempty"`
+	// The identifier of the flow or the app.
+	Object string `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
+	// The environment's scope.
+	Scope string `protobuf:"bytes,6,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The revision that everything here was read from. Not set when nothing was read.
+	Revision *Revision `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Identifies this decision in the decision log, as in Decision.
+	DecisionId string `protobuf:"bytes,8,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	// What was in the way, to be read by people, such as "failed: flow, data". Do not parse it.
+	Detail        string `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompositeDecision) Reset() {
+	*x = CompositeDecision{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompositeDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompositeDecision) ProtoMessage() {}
+
+func (x *CompositeDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompositeDecision.ProtoReflect.Descriptor instead.
+func (*CompositeDecision) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CompositeDecision) GetEffect() Effect {
+	if x != nil {
+		return x.Effect
+	}
+	return Effect_EFFECT_UNSPECIFIED
+}
+
+func (x *CompositeDecision) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
+}
+
+func (x *CompositeDecision) GetLayers() []*CompositeLayer {
+	if x != nil {
+		return x.Layers
+	}
+	return nil
+}
+
+func (x *CompositeDecision) GetComposite() string {
+	if x != nil {
+		return x.Composite
+	}
+	return ""
+}
+
+func (x *CompositeDecision) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *CompositeDecision) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *CompositeDecision) GetRevision() *Revision {
+	if x != nil {
+		return x.Revision
+	}
+	return nil
+}
+
+func (x *CompositeDecision) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
+
+func (x *CompositeDecision) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// CompositeLayer is one of the things that a composite takes.
+type CompositeLayer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The layer's name, such as "data".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What became of it.
+	State LayerState `protobuf:"varint,2,opt,name=state,proto3,enum=pathgrant.v1.LayerState" json:"state,omitempty"`
+	// Why: REASON_GRANTED, or that of its first requirement that did not pass.
+	Reason Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=pathgrant.v1.Reason" json:"reason,omitempty"`
+	// What the layer takes, every one of it.
+	Requirements []*LayerRequirement `protobuf:"bytes,4,rep,name=requirements,proto3" json:"requirements,omitempty"`
+	// What to do about the layer, to be read by people, such as
+	// "share the flow with the user". Empty where it passed.
+	Mend          string `protobuf:"bytes,5,opt,name=mend,proto3" json:"mend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompositeLayer) Reset() {
+	*x = CompositeLayer{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompositeLayer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompositeLayer) ProtoMessage() {}
+
+func (x *CompositeLayer) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompositeLayer.ProtoReflect.Descriptor instead.
+func (*CompositeLayer) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CompositeLayer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CompositeLayer) GetState() LayerState {
+	if x != nil {
+		return x.State
+	}
+	return LayerState_LAYER_STATE_UNSPECIFIED
+}
+
+func (x *CompositeLayer) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
+}
+
+func (x *CompositeLayer) GetRequirements() []*LayerRequirement {
+	if x != nil {
+		return x.Requirements
+	}
+	return nil
+}
+
+func (x *CompositeLayer) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
+}
+
+// LayerRequirement is one thing that a layer takes.
+type LayerRequirement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What became of it.
+	State LayerState `protobuf:"varint,1,opt,name=state,proto3,enum=pathgrant.v1.LayerState" json:"state,omitempty"`
+	// Why, as a decision about it alone would say it.
+	Reason Reason `protobuf:"varint,2,opt,name=reason,proto3,enum=pathgrant.v1.Reason" json:"reason,omitempty"`
+	// What is required, to be read by people, such as
+	// "Read on Process, for a record of one's own".
+	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// Whose access it is about. Unspecified: nobody's, but how the object is set up.
+	Of CompositeParty `protobuf:"varint,4,opt,name=of,proto3,enum=pathgrant.v1.CompositeParty" json:"of,omitempty"`
+	// Who that is. Not set where of is unspecified.
+	Principal *Principal `protobuf:"bytes,5,opt,name=principal,proto3" json:"principal,omitempty"`
+	// The permission that was asked for, such as "Dataverse.Process.Read". Empty where it is
+	// no permission.
+	Permission string `protobuf:"bytes,6,opt,name=permission,proto3" json:"permission,omitempty"`
+	// Where it was asked for. Empty where it is no permission.
+	Scope string `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
+	// What was in the way, to be read by people. Do not parse it.
+	Detail string `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What would mend it, to be read by people, such as
+	// "share the flow with the user, or a security group it is in". Empty where it passed.
+	Mend          string `protobuf:"bytes,9,opt,name=mend,proto3" json:"mend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayerRequirement) Reset() {
+	*x = LayerRequirement{}
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayerRequirement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayerRequirement) ProtoMessage() {}
+
+func (x *LayerRequirement) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayerRequirement.ProtoReflect.Descriptor instead.
+func (*LayerRequirement) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LayerRequirement) GetState() LayerState {
+	if x != nil {
+		return x.State
+	}
+	return LayerState_LAYER_STATE_UNSPECIFIED
+}
+
+func (x *LayerRequirement) GetReason() Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return Reason_REASON_UNSPECIFIED
+}
+
+func (x *LayerRequirement) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *LayerRequirement) GetOf() CompositeParty {
+	if x != nil {
+		return x.Of
+	}
+	return CompositeParty_COMPOSITE_PARTY_UNSPECIFIED
+}
+
+func (x *LayerRequirement) GetPrincipal() *Principal {
+	if x != nil {
+		return x.Principal
+	}
+	return nil
+}
+
+func (x *LayerRequirement) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *LayerRequirement) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *LayerRequirement) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *LayerRequirement) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
 }
 
 // A request of AuthorizationService.Resolve.
@@ -559,7 +1392,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[7]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +1404,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[7]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +1417,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{7}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ResolveRequest) GetHttpRequest() *HttpRequest {
@@ -612,7 +1445,9 @@ func (x *ResolveRequest) GetCatalogue() string {
 type ResolveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The permissions that the request needs, all of them, such as
-	// ["PowerApps.Apps.Create", "PowerApps.Apps.Update"]. Empty when reason is set.
+	// ["PowerApps.Apps.Create", "PowerApps.Apps.Update"]. Empty when reason is set. Of a
+	// request to Dataverse's Web API a table stands by its entity set in braces, such as
+	// "Dataverse.{accounts}.Read": which table that is, its environment says.
 	Permissions []string `protobuf:"bytes,1,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	// The scopes that the request names, at each of which all permissions are needed, such
 	// as ["/tenants/{tenant}/environments/e1"]. Empty when reason is set.
@@ -634,7 +1469,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[8]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +1481,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[8]
+	mi := &file_pathgrant_v1_authorization_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +1494,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{8}
+	return file_pathgrant_v1_authorization_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResolveResponse) GetPermissions() []string {
@@ -716,19 +1551,39 @@ const file_pathgrant_v1_authorization_service_proto_rawDesc = "" +
 	"permission\x12>\n" +
 	"\fhttp_request\x18\x03 \x01(\v2\x19.pathgrant.v1.HttpRequestH\x00R\vhttpRequest\x12\x1c\n" +
 	"\tcatalogue\x18\x04 \x01(\tR\tcatalogueB\b\n" +
-	"\x06target\"H\n" +
+	"\x06target\"\xa7\x02\n" +
 	"\x10PermissionTarget\x12\x1e\n" +
 	"\n" +
 	"permission\x18\x01 \x01(\tR\n" +
 	"permission\x12\x14\n" +
-	"\x05scope\x18\x02 \x01(\tR\x05scope\"\xdf\x01\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x125\n" +
+	"\x06record\x18\x03 \x01(\v2\x1d.pathgrant.v1.DataverseRecordR\x06record\x12\x18\n" +
+	"\acolumns\x18\x04 \x03(\tR\acolumns\x12\x1f\n" +
+	"\vall_columns\x18\x05 \x01(\bR\n" +
+	"allColumns\x127\n" +
+	"\fon_behalf_of\x18\x06 \x01(\v2\x15.pathgrant.v1.SubjectR\n" +
+	"onBehalfOf\x122\n" +
+	"\x06relate\x18\a \x01(\v2\x1a.pathgrant.v1.RelateTargetR\x06relate\"u\n" +
+	"\x0fDataverseRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
+	"\x05owner\x18\x02 \x01(\v2\x17.pathgrant.v1.PrincipalR\x05owner\x12#\n" +
+	"\rbusiness_unit\x18\x03 \x01(\tR\fbusinessUnit\"}\n" +
+	"\fRelateTarget\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x125\n" +
+	"\x06record\x18\x02 \x01(\v2\x1d.pathgrant.v1.DataverseRecordR\x06record\x12 \n" +
+	"\fmany_to_many\x18\x03 \x01(\bR\n" +
+	"manyToMany\"\x86\x03\n" +
 	"\vHttpRequest\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
 	"\x04grpc\x18\x04 \x01(\bR\x04grpc\x12@\n" +
-	"\aheaders\x18\x05 \x03(\v2&.pathgrant.v1.HttpRequest.HeadersEntryR\aheaders\x1a:\n" +
+	"\aheaders\x18\x05 \x03(\v2&.pathgrant.v1.HttpRequest.HeadersEntryR\aheaders\x12_\n" +
+	"\x12context_extensions\x18\x06 \x03(\v20.pathgrant.v1.HttpRequest.ContextExtensionsEntryR\x11contextExtensions\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aD\n" +
+	"\x16ContextExtensionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x01\n" +
 	"\fCheckRequest\x127\n" +
@@ -740,7 +1595,57 @@ const file_pathgrant_v1_authorization_service_proto_rawDesc = "" +
 	"\tquestions\x18\x01 \x03(\v2\x1b.pathgrant.v1.CheckQuestionR\tquestions\x12B\n" +
 	"\x11at_least_revision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\x0fatLeastRevision\"J\n" +
 	"\x12BatchCheckResponse\x124\n" +
-	"\tdecisions\x18\x01 \x03(\v2\x16.pathgrant.v1.DecisionR\tdecisions\"\x84\x01\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x16.pathgrant.v1.DecisionR\tdecisions\"\x9c\x03\n" +
+	"\x11CompositeQuestion\x12/\n" +
+	"\asubject\x18\x01 \x01(\v2\x15.pathgrant.v1.SubjectR\asubject\x12\x1c\n" +
+	"\tcomposite\x18\x02 \x01(\tR\tcomposite\x12\x14\n" +
+	"\x05scope\x18\x03 \x01(\tR\x05scope\x12\x16\n" +
+	"\x06object\x18\x04 \x01(\tR\x06object\x12O\n" +
+	"\n" +
+	"connectors\x18\x05 \x03(\v2/.pathgrant.v1.CompositeQuestion.ConnectorsEntryR\n" +
+	"connectors\x12@\n" +
+	"\x05facts\x18\x06 \x03(\v2*.pathgrant.v1.CompositeQuestion.FactsEntryR\x05facts\x1a=\n" +
+	"\x0fConnectorsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\bR\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"FactsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\bR\x05value:\x028\x01\"\x98\x01\n" +
+	"\x15CheckCompositeRequest\x12;\n" +
+	"\bquestion\x18\x01 \x01(\v2\x1f.pathgrant.v1.CompositeQuestionR\bquestion\x12B\n" +
+	"\x11at_least_revision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\x0fatLeastRevision\"U\n" +
+	"\x16CheckCompositeResponse\x12;\n" +
+	"\bdecision\x18\x01 \x01(\v2\x1f.pathgrant.v1.CompositeDecisionR\bdecision\"\xde\x02\n" +
+	"\x11CompositeDecision\x12,\n" +
+	"\x06effect\x18\x01 \x01(\x0e2\x14.pathgrant.v1.EffectR\x06effect\x12,\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x14.pathgrant.v1.ReasonR\x06reason\x124\n" +
+	"\x06layers\x18\x03 \x03(\v2\x1c.pathgrant.v1.CompositeLayerR\x06layers\x12\x1c\n" +
+	"\tcomposite\x18\x04 \x01(\tR\tcomposite\x12\x16\n" +
+	"\x06object\x18\x05 \x01(\tR\x06object\x12\x14\n" +
+	"\x05scope\x18\x06 \x01(\tR\x05scope\x122\n" +
+	"\brevision\x18\a \x01(\v2\x16.pathgrant.v1.RevisionR\brevision\x12\x1f\n" +
+	"\vdecision_id\x18\b \x01(\tR\n" +
+	"decisionId\x12\x16\n" +
+	"\x06detail\x18\t \x01(\tR\x06detail\"\xda\x01\n" +
+	"\x0eCompositeLayer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x18.pathgrant.v1.LayerStateR\x05state\x12,\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x14.pathgrant.v1.ReasonR\x06reason\x12B\n" +
+	"\frequirements\x18\x04 \x03(\v2\x1e.pathgrant.v1.LayerRequirementR\frequirements\x12\x12\n" +
+	"\x04mend\x18\x05 \x01(\tR\x04mend\"\xcb\x02\n" +
+	"\x10LayerRequirement\x12.\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x18.pathgrant.v1.LayerStateR\x05state\x12,\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x14.pathgrant.v1.ReasonR\x06reason\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12,\n" +
+	"\x02of\x18\x04 \x01(\x0e2\x1c.pathgrant.v1.CompositePartyR\x02of\x125\n" +
+	"\tprincipal\x18\x05 \x01(\v2\x17.pathgrant.v1.PrincipalR\tprincipal\x12\x1e\n" +
+	"\n" +
+	"permission\x18\x06 \x01(\tR\n" +
+	"permission\x12\x14\n" +
+	"\x05scope\x18\a \x01(\tR\x05scope\x12\x16\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\x12\x12\n" +
+	"\x04mend\x18\t \x01(\tR\x04mend\"\x84\x01\n" +
 	"\x0eResolveRequest\x12<\n" +
 	"\fhttp_request\x18\x01 \x01(\v2\x19.pathgrant.v1.HttpRequestR\vhttpRequest\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1c\n" +
@@ -752,15 +1657,26 @@ const file_pathgrant_v1_authorization_service_proto_rawDesc = "" +
 	"decided_by\x18\x03 \x01(\x0e2\x17.pathgrant.v1.DecidedByR\tdecidedBy\x12\x12\n" +
 	"\x04rule\x18\x04 \x01(\tR\x04rule\x12,\n" +
 	"\x06reason\x18\x05 \x01(\x0e2\x14.pathgrant.v1.ReasonR\x06reason\x12\x16\n" +
-	"\x06detail\x18\x06 \x01(\tR\x06detail*X\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail*r\n" +
+	"\n" +
+	"LayerState\x12\x1b\n" +
+	"\x17LAYER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12LAYER_STATE_PASSED\x10\x01\x12\x16\n" +
+	"\x12LAYER_STATE_FAILED\x10\x02\x12\x17\n" +
+	"\x13LAYER_STATE_UNKNOWN\x10\x03*h\n" +
+	"\x0eCompositeParty\x12\x1f\n" +
+	"\x1bCOMPOSITE_PARTY_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16COMPOSITE_PARTY_CALLER\x10\x01\x12\x19\n" +
+	"\x15COMPOSITE_PARTY_MAKER\x10\x02*X\n" +
 	"\tDecidedBy\x12\x1a\n" +
 	"\x16DECIDED_BY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10DECIDED_BY_ROUTE\x10\x01\x12\x19\n" +
-	"\x15DECIDED_BY_CONVENTION\x10\x022\xf1\x01\n" +
+	"\x15DECIDED_BY_CONVENTION\x10\x022\xce\x02\n" +
 	"\x14AuthorizationService\x12@\n" +
 	"\x05Check\x12\x1a.pathgrant.v1.CheckRequest\x1a\x1b.pathgrant.v1.CheckResponse\x12O\n" +
 	"\n" +
-	"BatchCheck\x12\x1f.pathgrant.v1.BatchCheckRequest\x1a .pathgrant.v1.BatchCheckResponse\x12F\n" +
+	"BatchCheck\x12\x1f.pathgrant.v1.BatchCheckRequest\x1a .pathgrant.v1.BatchCheckResponse\x12[\n" +
+	"\x0eCheckComposite\x12#.pathgrant.v1.CheckCompositeRequest\x1a$.pathgrant.v1.CheckCompositeResponse\x12F\n" +
 	"\aResolve\x12\x1c.pathgrant.v1.ResolveRequest\x1a\x1d.pathgrant.v1.ResolveResponseBAZ?github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1;pathgrantv1b\x06proto3"
 
 var (
@@ -775,50 +1691,90 @@ func file_pathgrant_v1_authorization_service_proto_rawDescGZIP() []byte {
 	return file_pathgrant_v1_authorization_service_proto_rawDescData
 }
 
-var file_pathgrant_v1_authorization_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_pathgrant_v1_authorization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_pathgrant_v1_authorization_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_pathgrant_v1_authorization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_pathgrant_v1_authorization_service_proto_goTypes = []any{
-	(DecidedBy)(0),             // 0: pathgrant.v1.DecidedBy
-	(*CheckQuestion)(nil),      // 1: pathgrant.v1.CheckQuestion
-	(*PermissionTarget)(nil),   // 2: pathgrant.v1.PermissionTarget
-	(*HttpRequest)(nil),        // 3: pathgrant.v1.HttpRequest
-	(*CheckRequest)(nil),       // 4: pathgrant.v1.CheckRequest
-	(*CheckResponse)(nil),      // 5: pathgrant.v1.CheckResponse
-	(*BatchCheckRequest)(nil),  // 6: pathgrant.v1.BatchCheckRequest
-	(*BatchCheckResponse)(nil), // 7: pathgrant.v1.BatchCheckResponse
-	(*ResolveRequest)(nil),     // 8: pathgrant.v1.ResolveRequest
-	(*ResolveResponse)(nil),    // 9: pathgrant.v1.ResolveResponse
-	nil,                        // 10: pathgrant.v1.HttpRequest.HeadersEntry
-	(*Subject)(nil),            // 11: pathgrant.v1.Subject
-	(*Revision)(nil),           // 12: pathgrant.v1.Revision
-	(*Decision)(nil),           // 13: pathgrant.v1.Decision
-	(Reason)(0),                // 14: pathgrant.v1.Reason
+	(LayerState)(0),                // 0: pathgrant.v1.LayerState
+	(CompositeParty)(0),            // 1: pathgrant.v1.CompositeParty
+	(DecidedBy)(0),                 // 2: pathgrant.v1.DecidedBy
+	(*CheckQuestion)(nil),          // 3: pathgrant.v1.CheckQuestion
+	(*PermissionTarget)(nil),       // 4: pathgrant.v1.PermissionTarget
+	(*DataverseRecord)(nil),        // 5: pathgrant.v1.DataverseRecord
+	(*RelateTarget)(nil),           // 6: pathgrant.v1.RelateTarget
+	(*HttpRequest)(nil),            // 7: pathgrant.v1.HttpRequest
+	(*CheckRequest)(nil),           // 8: pathgrant.v1.CheckRequest
+	(*CheckResponse)(nil),          // 9: pathgrant.v1.CheckResponse
+	(*BatchCheckRequest)(nil),      // 10: pathgrant.v1.BatchCheckRequest
+	(*BatchCheckResponse)(nil),     // 11: pathgrant.v1.BatchCheckResponse
+	(*CompositeQuestion)(nil),      // 12: pathgrant.v1.CompositeQuestion
+	(*CheckCompositeRequest)(nil),  // 13: pathgrant.v1.CheckCompositeRequest
+	(*CheckCompositeResponse)(nil), // 14: pathgrant.v1.CheckCompositeResponse
+	(*CompositeDecision)(nil),      // 15: pathgrant.v1.CompositeDecision
+	(*CompositeLayer)(nil),         // 16: pathgrant.v1.CompositeLayer
+	(*LayerRequirement)(nil),       // 17: pathgrant.v1.LayerRequirement
+	(*ResolveRequest)(nil),         // 18: pathgrant.v1.ResolveRequest
+	(*ResolveResponse)(nil),        // 19: pathgrant.v1.ResolveResponse
+	nil,                            // 20: pathgrant.v1.HttpRequest.HeadersEntry
+	nil,                            // 21: pathgrant.v1.HttpRequest.ContextExtensionsEntry
+	nil,                            // 22: pathgrant.v1.CompositeQuestion.ConnectorsEntry
+	nil,                            // 23: pathgrant.v1.CompositeQuestion.FactsEntry
+	(*Subject)(nil),                // 24: pathgrant.v1.Subject
+	(*Principal)(nil),              // 25: pathgrant.v1.Principal
+	(*Revision)(nil),               // 26: pathgrant.v1.Revision
+	(*Decision)(nil),               // 27: pathgrant.v1.Decision
+	(Effect)(0),                    // 28: pathgrant.v1.Effect
+	(Reason)(0),                    // 29: pathgrant.v1.Reason
 }
 var file_pathgrant_v1_authorization_service_proto_depIdxs = []int32{
-	11, // 0: pathgrant.v1.CheckQuestion.subject:type_name -> pathgrant.v1.Subject
-	2,  // 1: pathgrant.v1.CheckQuestion.permission:type_name -> pathgrant.v1.PermissionTarget
-	3,  // 2: pathgrant.v1.CheckQuestion.http_request:type_name -> pathgrant.v1.HttpRequest
-	10, // 3: pathgrant.v1.HttpRequest.headers:type_name -> pathgrant.v1.HttpRequest.HeadersEntry
-	1,  // 4: pathgrant.v1.CheckRequest.question:type_name -> pathgrant.v1.CheckQuestion
-	12, // 5: pathgrant.v1.CheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
-	13, // 6: pathgrant.v1.CheckResponse.decision:type_name -> pathgrant.v1.Decision
-	1,  // 7: pathgrant.v1.BatchCheckRequest.questions:type_name -> pathgrant.v1.CheckQuestion
-	12, // 8: pathgrant.v1.BatchCheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
-	13, // 9: pathgrant.v1.BatchCheckResponse.decisions:type_name -> pathgrant.v1.Decision
-	3,  // 10: pathgrant.v1.ResolveRequest.http_request:type_name -> pathgrant.v1.HttpRequest
-	0,  // 11: pathgrant.v1.ResolveResponse.decided_by:type_name -> pathgrant.v1.DecidedBy
-	14, // 12: pathgrant.v1.ResolveResponse.reason:type_name -> pathgrant.v1.Reason
-	4,  // 13: pathgrant.v1.AuthorizationService.Check:input_type -> pathgrant.v1.CheckRequest
-	6,  // 14: pathgrant.v1.AuthorizationService.BatchCheck:input_type -> pathgrant.v1.BatchCheckRequest
-	8,  // 15: pathgrant.v1.AuthorizationService.Resolve:input_type -> pathgrant.v1.ResolveRequest
-	5,  // 16: pathgrant.v1.AuthorizationService.Check:output_type -> pathgrant.v1.CheckResponse
-	7,  // 17: pathgrant.v1.AuthorizationService.BatchCheck:output_type -> pathgrant.v1.BatchCheckResponse
-	9,  // 18: pathgrant.v1.AuthorizationService.Resolve:output_type -> pathgrant.v1.ResolveResponse
-	16, // [16:19] is the sub-list for method output_type
-	13, // [13:16] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	24, // 0: pathgrant.v1.CheckQuestion.subject:type_name -> pathgrant.v1.Subject
+	4,  // 1: pathgrant.v1.CheckQuestion.permission:type_name -> pathgrant.v1.PermissionTarget
+	7,  // 2: pathgrant.v1.CheckQuestion.http_request:type_name -> pathgrant.v1.HttpRequest
+	5,  // 3: pathgrant.v1.PermissionTarget.record:type_name -> pathgrant.v1.DataverseRecord
+	24, // 4: pathgrant.v1.PermissionTarget.on_behalf_of:type_name -> pathgrant.v1.Subject
+	6,  // 5: pathgrant.v1.PermissionTarget.relate:type_name -> pathgrant.v1.RelateTarget
+	25, // 6: pathgrant.v1.DataverseRecord.owner:type_name -> pathgrant.v1.Principal
+	5,  // 7: pathgrant.v1.RelateTarget.record:type_name -> pathgrant.v1.DataverseRecord
+	20, // 8: pathgrant.v1.HttpRequest.headers:type_name -> pathgrant.v1.HttpRequest.HeadersEntry
+	21, // 9: pathgrant.v1.HttpRequest.context_extensions:type_name -> pathgrant.v1.HttpRequest.ContextExtensionsEntry
+	3,  // 10: pathgrant.v1.CheckRequest.question:type_name -> pathgrant.v1.CheckQuestion
+	26, // 11: pathgrant.v1.CheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
+	27, // 12: pathgrant.v1.CheckResponse.decision:type_name -> pathgrant.v1.Decision
+	3,  // 13: pathgrant.v1.BatchCheckRequest.questions:type_name -> pathgrant.v1.CheckQuestion
+	26, // 14: pathgrant.v1.BatchCheckRequest.at_least_revision:type_name -> pathgrant.v1.Revision
+	27, // 15: pathgrant.v1.BatchCheckResponse.decisions:type_name -> pathgrant.v1.Decision
+	24, // 16: pathgrant.v1.CompositeQuestion.subject:type_name -> pathgrant.v1.Subject
+	22, // 17: pathgrant.v1.CompositeQuestion.connectors:type_name -> pathgrant.v1.CompositeQuestion.ConnectorsEntry
+	23, // 18: pathgrant.v1.CompositeQuestion.facts:type_name -> pathgrant.v1.CompositeQuestion.FactsEntry
+	12, // 19: pathgrant.v1.CheckCompositeRequest.question:type_name -> pathgrant.v1.CompositeQuestion
+	26, // 20: pathgrant.v1.CheckCompositeRequest.at_least_revision:type_name -> pathgrant.v1.Revision
+	15, // 21: pathgrant.v1.CheckCompositeResponse.decision:type_name -> pathgrant.v1.CompositeDecision
+	28, // 22: pathgrant.v1.CompositeDecision.effect:type_name -> pathgrant.v1.Effect
+	29, // 23: pathgrant.v1.CompositeDecision.reason:type_name -> pathgrant.v1.Reason
+	16, // 24: pathgrant.v1.CompositeDecision.layers:type_name -> pathgrant.v1.CompositeLayer
+	26, // 25: pathgrant.v1.CompositeDecision.revision:type_name -> pathgrant.v1.Revision
+	0,  // 26: pathgrant.v1.CompositeLayer.state:type_name -> pathgrant.v1.LayerState
+	29, // 27: pathgrant.v1.CompositeLayer.reason:type_name -> pathgrant.v1.Reason
+	17, // 28: pathgrant.v1.CompositeLayer.requirements:type_name -> pathgrant.v1.LayerRequirement
+	0,  // 29: pathgrant.v1.LayerRequirement.state:type_name -> pathgrant.v1.LayerState
+	29, // 30: pathgrant.v1.LayerRequirement.reason:type_name -> pathgrant.v1.Reason
+	1,  // 31: pathgrant.v1.LayerRequirement.of:type_name -> pathgrant.v1.CompositeParty
+	25, // 32: pathgrant.v1.LayerRequirement.principal:type_name -> pathgrant.v1.Principal
+	7,  // 33: pathgrant.v1.ResolveRequest.http_request:type_name -> pathgrant.v1.HttpRequest
+	2,  // 34: pathgrant.v1.ResolveResponse.decided_by:type_name -> pathgrant.v1.DecidedBy
+	29, // 35: pathgrant.v1.ResolveResponse.reason:type_name -> pathgrant.v1.Reason
+	8,  // 36: pathgrant.v1.AuthorizationService.Check:input_type -> pathgrant.v1.CheckRequest
+	10, // 37: pathgrant.v1.AuthorizationService.BatchCheck:input_type -> pathgrant.v1.BatchCheckRequest
+	13, // 38: pathgrant.v1.AuthorizationService.CheckComposite:input_type -> pathgrant.v1.CheckCompositeRequest
+	18, // 39: pathgrant.v1.AuthorizationService.Resolve:input_type -> pathgrant.v1.ResolveRequest
+	9,  // 40: pathgrant.v1.AuthorizationService.Check:output_type -> pathgrant.v1.CheckResponse
+	11, // 41: pathgrant.v1.AuthorizationService.BatchCheck:output_type -> pathgrant.v1.BatchCheckResponse
+	14, // 42: pathgrant.v1.AuthorizationService.CheckComposite:output_type -> pathgrant.v1.CheckCompositeResponse
+	19, // 43: pathgrant.v1.AuthorizationService.Resolve:output_type -> pathgrant.v1.ResolveResponse
+	40, // [40:44] is the sub-list for method output_type
+	36, // [36:40] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_pathgrant_v1_authorization_service_proto_init() }
@@ -837,8 +1793,8 @@ func file_pathgrant_v1_authorization_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pathgrant_v1_authorization_service_proto_rawDesc), len(file_pathgrant_v1_authorization_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   10,
+			NumEnums:      3,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

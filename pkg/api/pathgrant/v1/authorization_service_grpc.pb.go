@@ -22,9 +22,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuthorizationService_Check_FullMethodName      = "/pathgrant.v1.AuthorizationService/Check"
-	AuthorizationService_BatchCheck_FullMethodName = "/pathgrant.v1.AuthorizationService/BatchCheck"
-	AuthorizationService_Resolve_FullMethodName    = "/pathgrant.v1.AuthorizationService/Resolve"
+	AuthorizationService_Check_FullMethodName          = "/pathgrant.v1.AuthorizationService/Check"
+	AuthorizationService_BatchCheck_FullMethodName     = "/pathgrant.v1.AuthorizationService/BatchCheck"
+	AuthorizationService_CheckComposite_FullMethodName = "/pathgrant.v1.AuthorizationService/CheckComposite"
+	AuthorizationService_Resolve_FullMethodName        = "/pathgrant.v1.AuthorizationService/Resolve"
 )
 
 // AuthorizationServiceClient is the client API for AuthorizationService service.
@@ -48,6 +49,10 @@ type AuthorizationServiceClient interface {
 	// BatchCheck decides up to 1,000 questions, all on one and the same revision. Each has a
 	// decision of its own; one refusal does not end the others.
 	BatchCheck(ctx context.Context, in *BatchCheckRequest, opts ...grpc.CallOption) (*BatchCheckResponse, error)
+	// CheckComposite decides whether somebody may do what takes several things at once, such
+	// as running a flow that was shared with them, and says of every one of them whether it is
+	// there.
+	CheckComposite(ctx context.Context, in *CheckCompositeRequest, opts ...grpc.CallOption) (*CheckCompositeResponse, error)
 	// Resolve says which permissions at which scopes an HTTP request needs, and which
 	// step said so. It asks nobody who they are, reads no assignment and decides nothing.
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
@@ -75,6 +80,16 @@ func (c *authorizationServiceClient) BatchCheck(ctx context.Context, in *BatchCh
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BatchCheckResponse)
 	err := c.cc.Invoke(ctx, AuthorizationService_BatchCheck_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authorizationServiceClient) CheckComposite(ctx context.Context, in *CheckCompositeRequest, opts ...grpc.CallOption) (*CheckCompositeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckCompositeResponse)
+	err := c.cc.Invoke(ctx, AuthorizationService_CheckComposite_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +127,10 @@ type AuthorizationServiceServer interface {
 	// BatchCheck decides up to 1,000 questions, all on one and the same revision. Each has a
 	// decision of its own; one refusal does not end the others.
 	BatchCheck(context.Context, *BatchCheckRequest) (*BatchCheckResponse, error)
+	// CheckComposite decides whether somebody may do what takes several things at once, such
+	// as running a flow that was shared with them, and says of every one of them whether it is
+	// there.
+	CheckComposite(context.Context, *CheckCompositeRequest) (*CheckCompositeResponse, error)
 	// Resolve says which permissions at which scopes an HTTP request needs, and which
 	// step said so. It asks nobody who they are, reads no assignment and decides nothing.
 	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
@@ -130,6 +149,9 @@ func (UnimplementedAuthorizationServiceServer) Check(context.Context, *CheckRequ
 }
 func (UnimplementedAuthorizationServiceServer) BatchCheck(context.Context, *BatchCheckRequest) (*BatchCheckResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchCheck not implemented")
+}
+func (UnimplementedAuthorizationServiceServer) CheckComposite(context.Context, *CheckCompositeRequest) (*CheckCompositeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckComposite not implemented")
 }
 func (UnimplementedAuthorizationServiceServer) Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resolve not implemented")
@@ -191,6 +213,24 @@ func _AuthorizationService_BatchCheck_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthorizationService_CheckComposite_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckCompositeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorizationServiceServer).CheckComposite(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorizationService_CheckComposite_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorizationServiceServer).CheckComposite(ctx, req.(*CheckCompositeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthorizationService_Resolve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ResolveRequest)
 	if err := dec(in); err != nil {
@@ -223,6 +263,10 @@ var AuthorizationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "BatchCheck",
 			Handler:    _AuthorizationService_BatchCheck_Handler,
+		},
+		{
+			MethodName: "CheckComposite",
+			Handler:    _AuthorizationService_CheckComposite_Handler,
 		},
 		{
 			MethodName: "Resolve",

@@ -75,6 +75,190 @@ func (Effect) EnumDescriptor() ([]byte, []int) {
 	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{0}
 }
 
+// DataverseAccess is what gave access to a record.
+type DataverseAccess int32
+
+const (
+	// Not set: nothing did.
+	DataverseAccess_DATAVERSE_ACCESS_UNSPECIFIED DataverseAccess = 0
+	// The subject, or a team that it is in, owns the record.
+	DataverseAccess_DATAVERSE_ACCESS_OWNER DataverseAccess = 1
+	// A role reaches the record from the business unit in which it is held.
+	DataverseAccess_DATAVERSE_ACCESS_REACH DataverseAccess = 2
+	// The record is shared with the subject, a team that it is in, or everybody.
+	DataverseAccess_DATAVERSE_ACCESS_SHARE DataverseAccess = 3
+	// The privilege, held directly, is all that is needed: acting for another.
+	DataverseAccess_DATAVERSE_ACCESS_DIRECT DataverseAccess = 4
+)
+
+// Enum value maps for DataverseAccess.
+var (
+	DataverseAccess_name = map[int32]string{
+		0: "DATAVERSE_ACCESS_UNSPECIFIED",
+		1: "DATAVERSE_ACCESS_OWNER",
+		2: "DATAVERSE_ACCESS_REACH",
+		3: "DATAVERSE_ACCESS_SHARE",
+		4: "DATAVERSE_ACCESS_DIRECT",
+	}
+	DataverseAccess_value = map[string]int32{
+		"DATAVERSE_ACCESS_UNSPECIFIED": 0,
+		"DATAVERSE_ACCESS_OWNER":       1,
+		"DATAVERSE_ACCESS_REACH":       2,
+		"DATAVERSE_ACCESS_SHARE":       3,
+		"DATAVERSE_ACCESS_DIRECT":      4,
+	}
+)
+
+func (x DataverseAccess) Enum() *DataverseAccess {
+	p := new(DataverseAccess)
+	*p = x
+	return p
+}
+
+func (x DataverseAccess) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DataverseAccess) Descriptor() protoreflect.EnumDescriptor {
+	return file_pathgrant_v1_decision_proto_enumTypes[1].Descriptor()
+}
+
+func (DataverseAccess) Type() protoreflect.EnumType {
+	return &file_pathgrant_v1_decision_proto_enumTypes[1]
+}
+
+func (x DataverseAccess) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DataverseAccess.Descriptor instead.
+func (DataverseAccess) EnumDescriptor() ([]byte, []int) {
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{1}
+}
+
+// DataverseLack is what a refused question about a record lacked.
+type DataverseLack int32
+
+const (
+	// Not set: nothing that a role could give.
+	DataverseLack_DATAVERSE_LACK_UNSPECIFIED DataverseLack = 0
+	// No role gives the privilege on the table.
+	DataverseLack_DATAVERSE_LACK_PRIVILEGE DataverseLack = 1
+	// A role gives the privilege, and it does not reach the record.
+	DataverseLack_DATAVERSE_LACK_REACH DataverseLack = 2
+	// The record may be accessed, and a secured column of it may not.
+	DataverseLack_DATAVERSE_LACK_COLUMN DataverseLack = 3
+	// The subject does not hold, itself, the privilege to act for another.
+	DataverseLack_DATAVERSE_LACK_ON_BEHALF DataverseLack = 4
+)
+
+// Enum value maps for DataverseLack.
+var (
+	DataverseLack_name = map[int32]string{
+		0: "DATAVERSE_LACK_UNSPECIFIED",
+		1: "DATAVERSE_LACK_PRIVILEGE",
+		2: "DATAVERSE_LACK_REACH",
+		3: "DATAVERSE_LACK_COLUMN",
+		4: "DATAVERSE_LACK_ON_BEHALF",
+	}
+	DataverseLack_value = map[string]int32{
+		"DATAVERSE_LACK_UNSPECIFIED": 0,
+		"DATAVERSE_LACK_PRIVILEGE":   1,
+		"DATAVERSE_LACK_REACH":       2,
+		"DATAVERSE_LACK_COLUMN":      3,
+		"DATAVERSE_LACK_ON_BEHALF":   4,
+	}
+)
+
+func (x DataverseLack) Enum() *DataverseLack {
+	p := new(DataverseLack)
+	*p = x
+	return p
+}
+
+func (x DataverseLack) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DataverseLack) Descriptor() protoreflect.EnumDescriptor {
+	return file_pathgrant_v1_decision_proto_enumTypes[2].Descriptor()
+}
+
+func (DataverseLack) Type() protoreflect.EnumType {
+	return &file_pathgrant_v1_decision_proto_enumTypes[2]
+}
+
+func (x DataverseLack) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DataverseLack.Descriptor instead.
+func (DataverseLack) EnumDescriptor() ([]byte, []int) {
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{2}
+}
+
+// DataverseReach is how far a privilege reaches from the business unit in which its role is
+// held. Each includes the ones before it.
+type DataverseReach int32
+
+const (
+	// Not set: not at all.
+	DataverseReach_DATAVERSE_REACH_UNSPECIFIED DataverseReach = 0
+	// What the subject, or a team that it is in, owns.
+	DataverseReach_DATAVERSE_REACH_USER DataverseReach = 1
+	// What belongs to the business unit.
+	DataverseReach_DATAVERSE_REACH_BUSINESS_UNIT DataverseReach = 2
+	// What belongs to the business unit or to one below it.
+	DataverseReach_DATAVERSE_REACH_PARENT_CHILD DataverseReach = 3
+	// Everything.
+	DataverseReach_DATAVERSE_REACH_ORGANIZATION DataverseReach = 4
+)
+
+// Enum value maps for DataverseReach.
+var (
+	DataverseReach_name = map[int32]string{
+		0: "DATAVERSE_REACH_UNSPECIFIED",
+		1: "DATAVERSE_REACH_USER",
+		2: "DATAVERSE_REACH_BUSINESS_UNIT",
+		3: "DATAVERSE_REACH_PARENT_CHILD",
+		4: "DATAVERSE_REACH_ORGANIZATION",
+	}
+	DataverseReach_value = map[string]int32{
+		"DATAVERSE_REACH_UNSPECIFIED":   0,
+		"DATAVERSE_REACH_USER":          1,
+		"DATAVERSE_REACH_BUSINESS_UNIT": 2,
+		"DATAVERSE_REACH_PARENT_CHILD":  3,
+		"DATAVERSE_REACH_ORGANIZATION":  4,
+	}
+)
+
+func (x DataverseReach) Enum() *DataverseReach {
+	p := new(DataverseReach)
+	*p = x
+	return p
+}
+
+func (x DataverseReach) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DataverseReach) Descriptor() protoreflect.EnumDescriptor {
+	return file_pathgrant_v1_decision_proto_enumTypes[3].Descriptor()
+}
+
+func (DataverseReach) Type() protoreflect.EnumType {
+	return &file_pathgrant_v1_decision_proto_enumTypes[3]
+}
+
+func (x DataverseReach) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DataverseReach.Descriptor instead.
+func (DataverseReach) EnumDescriptor() ([]byte, []int) {
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{3}
+}
+
 // AssignmentEffect is what an assignment does to the permissions of its role.
 type AssignmentEffect int32
 
@@ -117,11 +301,11 @@ func (x AssignmentEffect) String() string {
 }
 
 func (AssignmentEffect) Descriptor() protoreflect.EnumDescriptor {
-	return file_pathgrant_v1_decision_proto_enumTypes[1].Descriptor()
+	return file_pathgrant_v1_decision_proto_enumTypes[4].Descriptor()
 }
 
 func (AssignmentEffect) Type() protoreflect.EnumType {
-	return &file_pathgrant_v1_decision_proto_enumTypes[1]
+	return &file_pathgrant_v1_decision_proto_enumTypes[4]
 }
 
 func (x AssignmentEffect) Number() protoreflect.EnumNumber {
@@ -130,7 +314,7 @@ func (x AssignmentEffect) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AssignmentEffect.Descriptor instead.
 func (AssignmentEffect) EnumDescriptor() ([]byte, []int) {
-	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{1}
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{4}
 }
 
 // Reason is why a check was allowed or denied. The set is closed, and spelled the same
@@ -235,11 +419,11 @@ func (x Reason) String() string {
 }
 
 func (Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_pathgrant_v1_decision_proto_enumTypes[2].Descriptor()
+	return file_pathgrant_v1_decision_proto_enumTypes[5].Descriptor()
 }
 
 func (Reason) Type() protoreflect.EnumType {
-	return &file_pathgrant_v1_decision_proto_enumTypes[2]
+	return &file_pathgrant_v1_decision_proto_enumTypes[5]
 }
 
 func (x Reason) Number() protoreflect.EnumNumber {
@@ -248,7 +432,7 @@ func (x Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reason.Descriptor instead.
 func (Reason) EnumDescriptor() ([]byte, []int) {
-	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{2}
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{5}
 }
 
 // Decision says what was decided, why, and on which state. An empty one denies.
@@ -281,7 +465,10 @@ type Decision struct {
 	// What was in the way, to be read by people, such as
 	// "principal.id: 300 bytes are more than 256". Do not parse it. Empty when there is
 	// nothing to add to reason.
-	Detail        string `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
+	// How a question about a Dataverse record or table was decided. Not set for any other
+	// question, and where the decision did not get so far.
+	Dataverse     *DataverseDecision `protobuf:"bytes,10,opt,name=dataverse,proto3" json:"dataverse,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +566,116 @@ func (x *Decision) GetDetail() string {
 	return ""
 }
 
+func (x *Decision) GetDataverse() *DataverseDecision {
+	if x != nil {
+		return x.Dataverse
+	}
+	return nil
+}
+
+// DataverseDecision says what gave access to a record, or what was missing. Of several
+// permissions, it is about the first that was refused, or else about the first.
+type DataverseDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The permission that it is about, such as "Dataverse.Account.Read".
+	Permission string `protobuf:"bytes,1,opt,name=permission,proto3" json:"permission,omitempty"`
+	// Whether it is about the one acted for, not the subject.
+	ActingFor bool `protobuf:"varint,2,opt,name=acting_for,json=actingFor,proto3" json:"acting_for,omitempty"`
+	// What gave access. Unspecified on a refusal.
+	Access DataverseAccess `protobuf:"varint,3,opt,name=access,proto3,enum=pathgrant.v1.DataverseAccess" json:"access,omitempty"`
+	// What a refusal lacked. Unspecified where no role would have helped, and on an allow.
+	Lack DataverseLack `protobuf:"varint,4,opt,name=lack,proto3,enum=pathgrant.v1.DataverseLack" json:"lack,omitempty"`
+	// How far the role that decided gives the privilege; on a refusal, the farthest that any
+	// does. Unspecified where none gives it.
+	Reach DataverseReach `protobuf:"varint,5,opt,name=reach,proto3,enum=pathgrant.v1.DataverseReach" json:"reach,omitempty"`
+	// The least reach that would have done, where a privilege or its reach was lacking.
+	NeededReach DataverseReach `protobuf:"varint,6,opt,name=needed_reach,json=neededReach,proto3,enum=pathgrant.v1.DataverseReach" json:"needed_reach,omitempty"`
+	// The first column that may not be read or set, as the question spells it, such as
+	// "creditlimit". Empty where no column was in the way.
+	Column        string `protobuf:"bytes,7,opt,name=column,proto3" json:"column,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataverseDecision) Reset() {
+	*x = DataverseDecision{}
+	mi := &file_pathgrant_v1_decision_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataverseDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataverseDecision) ProtoMessage() {}
+
+func (x *DataverseDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_decision_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataverseDecision.ProtoReflect.Descriptor instead.
+func (*DataverseDecision) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DataverseDecision) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *DataverseDecision) GetActingFor() bool {
+	if x != nil {
+		return x.ActingFor
+	}
+	return false
+}
+
+func (x *DataverseDecision) GetAccess() DataverseAccess {
+	if x != nil {
+		return x.Access
+	}
+	return DataverseAccess_DATAVERSE_ACCESS_UNSPECIFIED
+}
+
+func (x *DataverseDecision) GetLack() DataverseLack {
+	if x != nil {
+		return x.Lack
+	}
+	return DataverseLack_DATAVERSE_LACK_UNSPECIFIED
+}
+
+func (x *DataverseDecision) GetReach() DataverseReach {
+	if x != nil {
+		return x.Reach
+	}
+	return DataverseReach_DATAVERSE_REACH_UNSPECIFIED
+}
+
+func (x *DataverseDecision) GetNeededReach() DataverseReach {
+	if x != nil {
+		return x.NeededReach
+	}
+	return DataverseReach_DATAVERSE_REACH_UNSPECIFIED
+}
+
+func (x *DataverseDecision) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
 // DecidingAssignment is the role assignment that settled a decision.
 type DecidingAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -404,7 +701,7 @@ type DecidingAssignment struct {
 
 func (x *DecidingAssignment) Reset() {
 	*x = DecidingAssignment{}
-	mi := &file_pathgrant_v1_decision_proto_msgTypes[1]
+	mi := &file_pathgrant_v1_decision_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +713,7 @@ func (x *DecidingAssignment) String() string {
 func (*DecidingAssignment) ProtoMessage() {}
 
 func (x *DecidingAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_decision_proto_msgTypes[1]
+	mi := &file_pathgrant_v1_decision_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +726,7 @@ func (x *DecidingAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecidingAssignment.ProtoReflect.Descriptor instead.
 func (*DecidingAssignment) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{1}
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *DecidingAssignment) GetId() string {
@@ -496,7 +793,7 @@ type Revision struct {
 
 func (x *Revision) Reset() {
 	*x = Revision{}
-	mi := &file_pathgrant_v1_decision_proto_msgTypes[2]
+	mi := &file_pathgrant_v1_decision_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +805,7 @@ func (x *Revision) String() string {
 func (*Revision) ProtoMessage() {}
 
 func (x *Revision) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_decision_proto_msgTypes[2]
+	mi := &file_pathgrant_v1_decision_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +818,7 @@ func (x *Revision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revision.ProtoReflect.Descriptor instead.
 func (*Revision) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{2}
+	return file_pathgrant_v1_decision_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Revision) GetEpoch() uint64 {
@@ -542,7 +839,7 @@ var File_pathgrant_v1_decision_proto protoreflect.FileDescriptor
 
 const file_pathgrant_v1_decision_proto_rawDesc = "" +
 	"\n" +
-	"\x1bpathgrant/v1/decision.proto\x12\fpathgrant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apathgrant/v1/subject.proto\"\x80\x03\n" +
+	"\x1bpathgrant/v1/decision.proto\x12\fpathgrant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apathgrant/v1/subject.proto\"\xbf\x03\n" +
 	"\bDecision\x12,\n" +
 	"\x06effect\x18\x01 \x01(\x0e2\x14.pathgrant.v1.EffectR\x06effect\x12,\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x14.pathgrant.v1.ReasonR\x06reason\x12 \n" +
@@ -555,7 +852,20 @@ const file_pathgrant_v1_decision_proto_rawDesc = "" +
 	"\brevision\x18\a \x01(\v2\x16.pathgrant.v1.RevisionR\brevision\x12\x1f\n" +
 	"\vdecision_id\x18\b \x01(\tR\n" +
 	"decisionId\x12\x16\n" +
-	"\x06detail\x18\t \x01(\tR\x06detail\"\xc8\x02\n" +
+	"\x06detail\x18\t \x01(\tR\x06detail\x12=\n" +
+	"\tdataverse\x18\n" +
+	" \x01(\v2\x1f.pathgrant.v1.DataverseDecisionR\tdataverse\"\xc7\x02\n" +
+	"\x11DataverseDecision\x12\x1e\n" +
+	"\n" +
+	"permission\x18\x01 \x01(\tR\n" +
+	"permission\x12\x1d\n" +
+	"\n" +
+	"acting_for\x18\x02 \x01(\bR\tactingFor\x125\n" +
+	"\x06access\x18\x03 \x01(\x0e2\x1d.pathgrant.v1.DataverseAccessR\x06access\x12/\n" +
+	"\x04lack\x18\x04 \x01(\x0e2\x1b.pathgrant.v1.DataverseLackR\x04lack\x122\n" +
+	"\x05reach\x18\x05 \x01(\x0e2\x1c.pathgrant.v1.DataverseReachR\x05reach\x12?\n" +
+	"\fneeded_reach\x18\x06 \x01(\x0e2\x1c.pathgrant.v1.DataverseReachR\vneededReach\x12\x16\n" +
+	"\x06column\x18\a \x01(\tR\x06column\"\xc8\x02\n" +
 	"\x12DecidingAssignment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x17.pathgrant.v1.PrincipalR\tprincipal\x12,\n" +
@@ -570,7 +880,25 @@ const file_pathgrant_v1_decision_proto_rawDesc = "" +
 	"\x06Effect\x12\x16\n" +
 	"\x12EFFECT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vEFFECT_DENY\x10\x01\x12\x10\n" +
-	"\fEFFECT_ALLOW\x10\x02*\x8c\x01\n" +
+	"\fEFFECT_ALLOW\x10\x02*\xa4\x01\n" +
+	"\x0fDataverseAccess\x12 \n" +
+	"\x1cDATAVERSE_ACCESS_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16DATAVERSE_ACCESS_OWNER\x10\x01\x12\x1a\n" +
+	"\x16DATAVERSE_ACCESS_REACH\x10\x02\x12\x1a\n" +
+	"\x16DATAVERSE_ACCESS_SHARE\x10\x03\x12\x1b\n" +
+	"\x17DATAVERSE_ACCESS_DIRECT\x10\x04*\xa0\x01\n" +
+	"\rDataverseLack\x12\x1e\n" +
+	"\x1aDATAVERSE_LACK_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18DATAVERSE_LACK_PRIVILEGE\x10\x01\x12\x18\n" +
+	"\x14DATAVERSE_LACK_REACH\x10\x02\x12\x19\n" +
+	"\x15DATAVERSE_LACK_COLUMN\x10\x03\x12\x1c\n" +
+	"\x18DATAVERSE_LACK_ON_BEHALF\x10\x04*\xb2\x01\n" +
+	"\x0eDataverseReach\x12\x1f\n" +
+	"\x1bDATAVERSE_REACH_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14DATAVERSE_REACH_USER\x10\x01\x12!\n" +
+	"\x1dDATAVERSE_REACH_BUSINESS_UNIT\x10\x02\x12 \n" +
+	"\x1cDATAVERSE_REACH_PARENT_CHILD\x10\x03\x12 \n" +
+	"\x1cDATAVERSE_REACH_ORGANIZATION\x10\x04*\x8c\x01\n" +
 	"\x10AssignmentEffect\x12!\n" +
 	"\x1dASSIGNMENT_EFFECT_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ASSIGNMENT_EFFECT_ALLOW\x10\x01\x12\x1a\n" +
@@ -609,31 +937,40 @@ func file_pathgrant_v1_decision_proto_rawDescGZIP() []byte {
 	return file_pathgrant_v1_decision_proto_rawDescData
 }
 
-var file_pathgrant_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_pathgrant_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_pathgrant_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_pathgrant_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_pathgrant_v1_decision_proto_goTypes = []any{
 	(Effect)(0),                   // 0: pathgrant.v1.Effect
-	(AssignmentEffect)(0),         // 1: pathgrant.v1.AssignmentEffect
-	(Reason)(0),                   // 2: pathgrant.v1.Reason
-	(*Decision)(nil),              // 3: pathgrant.v1.Decision
-	(*DecidingAssignment)(nil),    // 4: pathgrant.v1.DecidingAssignment
-	(*Revision)(nil),              // 5: pathgrant.v1.Revision
-	(*Principal)(nil),             // 6: pathgrant.v1.Principal
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(DataverseAccess)(0),          // 1: pathgrant.v1.DataverseAccess
+	(DataverseLack)(0),            // 2: pathgrant.v1.DataverseLack
+	(DataverseReach)(0),           // 3: pathgrant.v1.DataverseReach
+	(AssignmentEffect)(0),         // 4: pathgrant.v1.AssignmentEffect
+	(Reason)(0),                   // 5: pathgrant.v1.Reason
+	(*Decision)(nil),              // 6: pathgrant.v1.Decision
+	(*DataverseDecision)(nil),     // 7: pathgrant.v1.DataverseDecision
+	(*DecidingAssignment)(nil),    // 8: pathgrant.v1.DecidingAssignment
+	(*Revision)(nil),              // 9: pathgrant.v1.Revision
+	(*Principal)(nil),             // 10: pathgrant.v1.Principal
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_pathgrant_v1_decision_proto_depIdxs = []int32{
-	0, // 0: pathgrant.v1.Decision.effect:type_name -> pathgrant.v1.Effect
-	2, // 1: pathgrant.v1.Decision.reason:type_name -> pathgrant.v1.Reason
-	4, // 2: pathgrant.v1.Decision.assignment:type_name -> pathgrant.v1.DecidingAssignment
-	5, // 3: pathgrant.v1.Decision.revision:type_name -> pathgrant.v1.Revision
-	6, // 4: pathgrant.v1.DecidingAssignment.principal:type_name -> pathgrant.v1.Principal
-	1, // 5: pathgrant.v1.DecidingAssignment.effect:type_name -> pathgrant.v1.AssignmentEffect
-	7, // 6: pathgrant.v1.DecidingAssignment.expires_time:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	0,  // 0: pathgrant.v1.Decision.effect:type_name -> pathgrant.v1.Effect
+	5,  // 1: pathgrant.v1.Decision.reason:type_name -> pathgrant.v1.Reason
+	8,  // 2: pathgrant.v1.Decision.assignment:type_name -> pathgrant.v1.DecidingAssignment
+	9,  // 3: pathgrant.v1.Decision.revision:type_name -> pathgrant.v1.Revision
+	7,  // 4: pathgrant.v1.Decision.dataverse:type_name -> pathgrant.v1.DataverseDecision
+	1,  // 5: pathgrant.v1.DataverseDecision.access:type_name -> pathgrant.v1.DataverseAccess
+	2,  // 6: pathgrant.v1.DataverseDecision.lack:type_name -> pathgrant.v1.DataverseLack
+	3,  // 7: pathgrant.v1.DataverseDecision.reach:type_name -> pathgrant.v1.DataverseReach
+	3,  // 8: pathgrant.v1.DataverseDecision.needed_reach:type_name -> pathgrant.v1.DataverseReach
+	10, // 9: pathgrant.v1.DecidingAssignment.principal:type_name -> pathgrant.v1.Principal
+	4,  // 10: pathgrant.v1.DecidingAssignment.effect:type_name -> pathgrant.v1.AssignmentEffect
+	11, // 11: pathgrant.v1.DecidingAssignment.expires_time:type_name -> google.protobuf.Timestamp
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_pathgrant_v1_decision_proto_init() }
@@ -647,8 +984,8 @@ func file_pathgrant_v1_decision_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pathgrant_v1_decision_proto_rawDesc), len(file_pathgrant_v1_decision_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   3,
+			NumEnums:      6,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

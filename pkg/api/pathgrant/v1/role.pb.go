@@ -45,7 +45,41 @@ type RoleDefinition struct {
 	// Comes with the product and can't be changed. Set by the server.
 	BuiltIn bool `protobuf:"varint,8,opt,name=built_in,json=builtIn,proto3" json:"built_in,omitempty"`
 	// Names this state of it, for if_match. Set by the server; empty for a built-in role.
-	Etag          string `protobuf:"bytes,9,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,9,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What kind of predefined role it is, such as "Dataverse". Set by the server; empty for
+	// custom roles and for those of the Power Platform API.
+	Category string `protobuf:"bytes,10,opt,name=category,proto3" json:"category,omitempty"`
+	// Other names that it goes by, such as "Common Data Service User". Set by the server.
+	Aliases []string `protobuf:"bytes,11,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	// What it gives in a database, such as "Dataverse.Account.Read@Organization",
+	// "Dataverse.{core}.ALL8@User" or "Dataverse.User.ActOnBehalf"; at most 1,000. Only a role
+	// with an environment can be given any.
+	Privileges []string `protobuf:"bytes,12,rep,name=privileges,proto3" json:"privileges,omitempty"`
+	// Members of a team that holds it do not have its User reach as their own.
+	TeamOnly bool `protobuf:"varint,13,opt,name=team_only,json=teamOnly,proto3" json:"team_only,omitempty"`
+	// The environment whose security role it is; empty: it is one of the platform. It cannot be
+	// changed. A custom security role has no permissions and no scopes of its own: it can be
+	// assigned at its environment and at the business units of it.
+	Environment string `protobuf:"bytes,14,opt,name=environment,proto3" json:"environment,omitempty"`
+	// The business unit of that environment that it belongs to; empty: its root.
+	BusinessUnit string `protobuf:"bytes,15,opt,name=business_unit,json=businessUnit,proto3" json:"business_unit,omitempty"`
+	// Limits what its right to assign roles covers: identifiers or names of roles, and
+	// "{securityRoles}" for every security role that comes by assignment; at most 1,000. Empty:
+	// no limit.
+	AssignableRoles []string `protobuf:"bytes,16,rep,name=assignable_roles,json=assignableRoles,proto3" json:"assignable_roles,omitempty"`
+	// Who may hold it, and how that comes about. Set by the server; not set for roles that
+	// whoever can be assigned a role may hold.
+	Terms *RoleTerms `protobuf:"bytes,17,opt,name=terms,proto3" json:"terms,omitempty"`
+	// It lets its holders at every secured column. Set by the server.
+	EverySecuredColumn bool `protobuf:"varint,18,opt,name=every_secured_column,json=everySecuredColumn,proto3" json:"every_secured_column,omitempty"`
+	// It is a security role with which alone nobody can open an app. Set by the server where one
+	// role is asked for or listed.
+	CannotOpenApp bool `protobuf:"varint,19,opt,name=cannot_open_app,json=cannotOpenApp,proto3" json:"cannot_open_app,omitempty"`
+	// What it lacks for that, such as "Dataverse.WebResource.Read". Set by the server.
+	MissingToOpenApp []string `protobuf:"bytes,20,rep,name=missing_to_open_app,json=missingToOpenApp,proto3" json:"missing_to_open_app,omitempty"`
+	// The role pack that a predefined role was loaded from. Set by the server; empty for roles
+	// that come with the product and for custom ones.
+	Pack          string `protobuf:"bytes,21,opt,name=pack,proto3" json:"pack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +177,185 @@ func (x *RoleDefinition) GetEtag() string {
 	return ""
 }
 
+func (x *RoleDefinition) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *RoleDefinition) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *RoleDefinition) GetPrivileges() []string {
+	if x != nil {
+		return x.Privileges
+	}
+	return nil
+}
+
+func (x *RoleDefinition) GetTeamOnly() bool {
+	if x != nil {
+		return x.TeamOnly
+	}
+	return false
+}
+
+func (x *RoleDefinition) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *RoleDefinition) GetBusinessUnit() string {
+	if x != nil {
+		return x.BusinessUnit
+	}
+	return ""
+}
+
+func (x *RoleDefinition) GetAssignableRoles() []string {
+	if x != nil {
+		return x.AssignableRoles
+	}
+	return nil
+}
+
+func (x *RoleDefinition) GetTerms() *RoleTerms {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *RoleDefinition) GetEverySecuredColumn() bool {
+	if x != nil {
+		return x.EverySecuredColumn
+	}
+	return false
+}
+
+func (x *RoleDefinition) GetCannotOpenApp() bool {
+	if x != nil {
+		return x.CannotOpenApp
+	}
+	return false
+}
+
+func (x *RoleDefinition) GetMissingToOpenApp() []string {
+	if x != nil {
+		return x.MissingToOpenApp
+	}
+	return nil
+}
+
+func (x *RoleDefinition) GetPack() string {
+	if x != nil {
+		return x.Pack
+	}
+	return ""
+}
+
+// RoleTerms say who may hold a predefined role, and how that comes about.
+type RoleTerms struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of User, ApplicationUser, Group, OwnerTeam, GroupTeam and DirectoryRole those that may
+	// hold it. Empty: nobody may.
+	HeldBy []string `protobuf:"bytes,1,rep,name=held_by,json=heldBy,proto3" json:"held_by,omitempty"`
+	// The one team that may hold it; empty: any.
+	HeldByTeamNamed string `protobuf:"bytes,2,opt,name=held_by_team_named,json=heldByTeamNamed,proto3" json:"held_by_team_named,omitempty"`
+	// How its assignments come and go: "assignment", or else "companion" (with the role of the
+	// platform that brings it along), "service", "site" or "registration".
+	ComesBy string `protobuf:"bytes,3,opt,name=comes_by,json=comesBy,proto3" json:"comes_by,omitempty"`
+	// What it needs of the environment's database: "any", "required", or "absent" for a role
+	// that is newly assigned only where there is none.
+	Database string `protobuf:"bytes,4,opt,name=database,proto3" json:"database,omitempty"`
+	// The identifier of the security role that its assignment brings along where there is a
+	// database; empty: none.
+	Companion string `protobuf:"bytes,5,opt,name=companion,proto3" json:"companion,omitempty"`
+	// Who holds it directly may become System Administrator of an environment.
+	Elevates      bool `protobuf:"varint,6,opt,name=elevates,proto3" json:"elevates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleTerms) Reset() {
+	*x = RoleTerms{}
+	mi := &file_pathgrant_v1_role_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleTerms) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleTerms) ProtoMessage() {}
+
+func (x *RoleTerms) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_role_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleTerms.ProtoReflect.Descriptor instead.
+func (*RoleTerms) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_role_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RoleTerms) GetHeldBy() []string {
+	if x != nil {
+		return x.HeldBy
+	}
+	return nil
+}
+
+func (x *RoleTerms) GetHeldByTeamNamed() string {
+	if x != nil {
+		return x.HeldByTeamNamed
+	}
+	return ""
+}
+
+func (x *RoleTerms) GetComesBy() string {
+	if x != nil {
+		return x.ComesBy
+	}
+	return ""
+}
+
+func (x *RoleTerms) GetDatabase() string {
+	if x != nil {
+		return x.Database
+	}
+	return ""
+}
+
+func (x *RoleTerms) GetCompanion() string {
+	if x != nil {
+		return x.Companion
+	}
+	return ""
+}
+
+func (x *RoleTerms) GetElevates() bool {
+	if x != nil {
+		return x.Elevates
+	}
+	return false
+}
+
 // RoleAssignment gives a role to a principal at a scope. It never changes: to change what
 // somebody holds, delete it and create another.
 type RoleAssignment struct {
@@ -171,7 +384,7 @@ type RoleAssignment struct {
 
 func (x *RoleAssignment) Reset() {
 	*x = RoleAssignment{}
-	mi := &file_pathgrant_v1_role_proto_msgTypes[1]
+	mi := &file_pathgrant_v1_role_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -183,7 +396,7 @@ func (x *RoleAssignment) String() string {
 func (*RoleAssignment) ProtoMessage() {}
 
 func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_role_proto_msgTypes[1]
+	mi := &file_pathgrant_v1_role_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -196,7 +409,7 @@ func (x *RoleAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoleAssignment.ProtoReflect.Descriptor instead.
 func (*RoleAssignment) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_role_proto_rawDescGZIP(), []int{1}
+	return file_pathgrant_v1_role_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RoleAssignment) GetId() string {
@@ -280,7 +493,7 @@ type ChangeContext struct {
 
 func (x *ChangeContext) Reset() {
 	*x = ChangeContext{}
-	mi := &file_pathgrant_v1_role_proto_msgTypes[2]
+	mi := &file_pathgrant_v1_role_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +505,7 @@ func (x *ChangeContext) String() string {
 func (*ChangeContext) ProtoMessage() {}
 
 func (x *ChangeContext) ProtoReflect() protoreflect.Message {
-	mi := &file_pathgrant_v1_role_proto_msgTypes[2]
+	mi := &file_pathgrant_v1_role_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +518,7 @@ func (x *ChangeContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeContext.ProtoReflect.Descriptor instead.
 func (*ChangeContext) Descriptor() ([]byte, []int) {
-	return file_pathgrant_v1_role_proto_rawDescGZIP(), []int{2}
+	return file_pathgrant_v1_role_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ChangeContext) GetTenant() string {
@@ -333,7 +546,7 @@ var File_pathgrant_v1_role_proto protoreflect.FileDescriptor
 
 const file_pathgrant_v1_role_proto_rawDesc = "" +
 	"\n" +
-	"\x17pathgrant/v1/role.proto\x12\fpathgrant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpathgrant/v1/decision.proto\x1a\x1apathgrant/v1/subject.proto\"\xb8\x02\n" +
+	"\x17pathgrant/v1/role.proto\x12\fpathgrant.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpathgrant/v1/decision.proto\x1a\x1apathgrant/v1/subject.proto\"\xe9\x05\n" +
 	"\x0eRoleDefinition\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -343,7 +556,29 @@ const file_pathgrant_v1_role_proto_rawDesc = "" +
 	"\x11assignable_scopes\x18\x06 \x03(\tR\x10assignableScopes\x12+\n" +
 	"\x11restricted_scopes\x18\a \x03(\tR\x10restrictedScopes\x12\x19\n" +
 	"\bbuilt_in\x18\b \x01(\bR\abuiltIn\x12\x12\n" +
-	"\x04etag\x18\t \x01(\tR\x04etag\"\xb9\x03\n" +
+	"\x04etag\x18\t \x01(\tR\x04etag\x12\x1a\n" +
+	"\bcategory\x18\n" +
+	" \x01(\tR\bcategory\x12\x18\n" +
+	"\aaliases\x18\v \x03(\tR\aaliases\x12\x1e\n" +
+	"\n" +
+	"privileges\x18\f \x03(\tR\n" +
+	"privileges\x12\x1b\n" +
+	"\tteam_only\x18\r \x01(\bR\bteamOnly\x12 \n" +
+	"\venvironment\x18\x0e \x01(\tR\venvironment\x12#\n" +
+	"\rbusiness_unit\x18\x0f \x01(\tR\fbusinessUnit\x12)\n" +
+	"\x10assignable_roles\x18\x10 \x03(\tR\x0fassignableRoles\x12-\n" +
+	"\x05terms\x18\x11 \x01(\v2\x17.pathgrant.v1.RoleTermsR\x05terms\x120\n" +
+	"\x14every_secured_column\x18\x12 \x01(\bR\x12everySecuredColumn\x12&\n" +
+	"\x0fcannot_open_app\x18\x13 \x01(\bR\rcannotOpenApp\x12-\n" +
+	"\x13missing_to_open_app\x18\x14 \x03(\tR\x10missingToOpenApp\x12\x12\n" +
+	"\x04pack\x18\x15 \x01(\tR\x04pack\"\xc2\x01\n" +
+	"\tRoleTerms\x12\x17\n" +
+	"\aheld_by\x18\x01 \x03(\tR\x06heldBy\x12+\n" +
+	"\x12held_by_team_named\x18\x02 \x01(\tR\x0fheldByTeamNamed\x12\x19\n" +
+	"\bcomes_by\x18\x03 \x01(\tR\acomesBy\x12\x1a\n" +
+	"\bdatabase\x18\x04 \x01(\tR\bdatabase\x12\x1c\n" +
+	"\tcompanion\x18\x05 \x01(\tR\tcompanion\x12\x1a\n" +
+	"\belevates\x18\x06 \x01(\bR\belevates\"\xb9\x03\n" +
 	"\x0eRoleAssignment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x125\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x17.pathgrant.v1.PrincipalR\tprincipal\x12,\n" +
@@ -374,26 +609,28 @@ func file_pathgrant_v1_role_proto_rawDescGZIP() []byte {
 	return file_pathgrant_v1_role_proto_rawDescData
 }
 
-var file_pathgrant_v1_role_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_pathgrant_v1_role_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_pathgrant_v1_role_proto_goTypes = []any{
 	(*RoleDefinition)(nil),        // 0: pathgrant.v1.RoleDefinition
-	(*RoleAssignment)(nil),        // 1: pathgrant.v1.RoleAssignment
-	(*ChangeContext)(nil),         // 2: pathgrant.v1.ChangeContext
-	(*Principal)(nil),             // 3: pathgrant.v1.Principal
-	(AssignmentEffect)(0),         // 4: pathgrant.v1.AssignmentEffect
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*RoleTerms)(nil),             // 1: pathgrant.v1.RoleTerms
+	(*RoleAssignment)(nil),        // 2: pathgrant.v1.RoleAssignment
+	(*ChangeContext)(nil),         // 3: pathgrant.v1.ChangeContext
+	(*Principal)(nil),             // 4: pathgrant.v1.Principal
+	(AssignmentEffect)(0),         // 5: pathgrant.v1.AssignmentEffect
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_pathgrant_v1_role_proto_depIdxs = []int32{
-	3, // 0: pathgrant.v1.RoleAssignment.principal:type_name -> pathgrant.v1.Principal
-	4, // 1: pathgrant.v1.RoleAssignment.effect:type_name -> pathgrant.v1.AssignmentEffect
-	5, // 2: pathgrant.v1.RoleAssignment.expires_time:type_name -> google.protobuf.Timestamp
-	5, // 3: pathgrant.v1.RoleAssignment.create_time:type_name -> google.protobuf.Timestamp
-	3, // 4: pathgrant.v1.RoleAssignment.created_by:type_name -> pathgrant.v1.Principal
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1, // 0: pathgrant.v1.RoleDefinition.terms:type_name -> pathgrant.v1.RoleTerms
+	4, // 1: pathgrant.v1.RoleAssignment.principal:type_name -> pathgrant.v1.Principal
+	5, // 2: pathgrant.v1.RoleAssignment.effect:type_name -> pathgrant.v1.AssignmentEffect
+	6, // 3: pathgrant.v1.RoleAssignment.expires_time:type_name -> google.protobuf.Timestamp
+	6, // 4: pathgrant.v1.RoleAssignment.create_time:type_name -> google.protobuf.Timestamp
+	4, // 5: pathgrant.v1.RoleAssignment.created_by:type_name -> pathgrant.v1.Principal
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_pathgrant_v1_role_proto_init() }
@@ -409,7 +646,7 @@ func file_pathgrant_v1_role_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pathgrant_v1_role_proto_rawDesc), len(file_pathgrant_v1_role_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -461,6 +461,116 @@ func (x *DeleteRoleAssignmentResponse) GetRevision() *Revision {
 	return nil
 }
 
+// A request of RoleAssignmentService.ApplyAdminRole.
+type ApplyAdminRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where, why and for which request.
+	Context *ChangeContext `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
+	// The environment, such as "e1".
+	Environment   string `protobuf:"bytes,2,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyAdminRoleRequest) Reset() {
+	*x = ApplyAdminRoleRequest{}
+	mi := &file_pathgrant_v1_role_assignment_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyAdminRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyAdminRoleRequest) ProtoMessage() {}
+
+func (x *ApplyAdminRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_role_assignment_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyAdminRoleRequest.ProtoReflect.Descriptor instead.
+func (*ApplyAdminRoleRequest) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_role_assignment_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ApplyAdminRoleRequest) GetContext() *ChangeContext {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *ApplyAdminRoleRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+// The response of RoleAssignmentService.ApplyAdminRole.
+type ApplyAdminRoleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The assignment.
+	RoleAssignment *RoleAssignment `protobuf:"bytes,1,opt,name=role_assignment,json=roleAssignment,proto3" json:"role_assignment,omitempty"`
+	// The revision from which it holds.
+	Revision      *Revision `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyAdminRoleResponse) Reset() {
+	*x = ApplyAdminRoleResponse{}
+	mi := &file_pathgrant_v1_role_assignment_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyAdminRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyAdminRoleResponse) ProtoMessage() {}
+
+func (x *ApplyAdminRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_pathgrant_v1_role_assignment_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyAdminRoleResponse.ProtoReflect.Descriptor instead.
+func (*ApplyAdminRoleResponse) Descriptor() ([]byte, []int) {
+	return file_pathgrant_v1_role_assignment_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ApplyAdminRoleResponse) GetRoleAssignment() *RoleAssignment {
+	if x != nil {
+		return x.RoleAssignment
+	}
+	return nil
+}
+
+func (x *ApplyAdminRoleResponse) GetRevision() *Revision {
+	if x != nil {
+		return x.Revision
+	}
+	return nil
+}
+
 var File_pathgrant_v1_role_assignment_service_proto protoreflect.FileDescriptor
 
 const file_pathgrant_v1_role_assignment_service_proto_rawDesc = "" +
@@ -498,11 +608,18 @@ const file_pathgrant_v1_role_assignment_service_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\tR\x02id\"\x99\x01\n" +
 	"\x1cDeleteRoleAssignmentResponse\x12E\n" +
 	"\x0frole_assignment\x18\x01 \x01(\v2\x1c.pathgrant.v1.RoleAssignmentR\x0eroleAssignment\x122\n" +
-	"\brevision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\brevision2\xe1\x02\n" +
+	"\brevision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\brevision\"p\n" +
+	"\x15ApplyAdminRoleRequest\x125\n" +
+	"\acontext\x18\x01 \x01(\v2\x1b.pathgrant.v1.ChangeContextR\acontext\x12 \n" +
+	"\venvironment\x18\x02 \x01(\tR\venvironment\"\x93\x01\n" +
+	"\x16ApplyAdminRoleResponse\x12E\n" +
+	"\x0frole_assignment\x18\x01 \x01(\v2\x1c.pathgrant.v1.RoleAssignmentR\x0eroleAssignment\x122\n" +
+	"\brevision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\brevision2\xbe\x03\n" +
 	"\x15RoleAssignmentService\x12j\n" +
 	"\x13ListRoleAssignments\x12(.pathgrant.v1.ListRoleAssignmentsRequest\x1a).pathgrant.v1.ListRoleAssignmentsResponse\x12m\n" +
 	"\x14CreateRoleAssignment\x12).pathgrant.v1.CreateRoleAssignmentRequest\x1a*.pathgrant.v1.CreateRoleAssignmentResponse\x12m\n" +
-	"\x14DeleteRoleAssignment\x12).pathgrant.v1.DeleteRoleAssignmentRequest\x1a*.pathgrant.v1.DeleteRoleAssignmentResponseBAZ?github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1;pathgrantv1b\x06proto3"
+	"\x14DeleteRoleAssignment\x12).pathgrant.v1.DeleteRoleAssignmentRequest\x1a*.pathgrant.v1.DeleteRoleAssignmentResponse\x12[\n" +
+	"\x0eApplyAdminRole\x12#.pathgrant.v1.ApplyAdminRoleRequest\x1a$.pathgrant.v1.ApplyAdminRoleResponseBAZ?github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1;pathgrantv1b\x06proto3"
 
 var (
 	file_pathgrant_v1_role_assignment_service_proto_rawDescOnce sync.Once
@@ -516,7 +633,7 @@ func file_pathgrant_v1_role_assignment_service_proto_rawDescGZIP() []byte {
 	return file_pathgrant_v1_role_assignment_service_proto_rawDescData
 }
 
-var file_pathgrant_v1_role_assignment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_pathgrant_v1_role_assignment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_pathgrant_v1_role_assignment_service_proto_goTypes = []any{
 	(*ListRoleAssignmentsRequest)(nil),   // 0: pathgrant.v1.ListRoleAssignmentsRequest
 	(*ListRoleAssignmentsResponse)(nil),  // 1: pathgrant.v1.ListRoleAssignmentsResponse
@@ -524,37 +641,44 @@ var file_pathgrant_v1_role_assignment_service_proto_goTypes = []any{
 	(*CreateRoleAssignmentResponse)(nil), // 3: pathgrant.v1.CreateRoleAssignmentResponse
 	(*DeleteRoleAssignmentRequest)(nil),  // 4: pathgrant.v1.DeleteRoleAssignmentRequest
 	(*DeleteRoleAssignmentResponse)(nil), // 5: pathgrant.v1.DeleteRoleAssignmentResponse
-	(*Principal)(nil),                    // 6: pathgrant.v1.Principal
-	(*RoleAssignment)(nil),               // 7: pathgrant.v1.RoleAssignment
-	(*Revision)(nil),                     // 8: pathgrant.v1.Revision
-	(*ChangeContext)(nil),                // 9: pathgrant.v1.ChangeContext
-	(AssignmentEffect)(0),                // 10: pathgrant.v1.AssignmentEffect
-	(*timestamppb.Timestamp)(nil),        // 11: google.protobuf.Timestamp
+	(*ApplyAdminRoleRequest)(nil),        // 6: pathgrant.v1.ApplyAdminRoleRequest
+	(*ApplyAdminRoleResponse)(nil),       // 7: pathgrant.v1.ApplyAdminRoleResponse
+	(*Principal)(nil),                    // 8: pathgrant.v1.Principal
+	(*RoleAssignment)(nil),               // 9: pathgrant.v1.RoleAssignment
+	(*Revision)(nil),                     // 10: pathgrant.v1.Revision
+	(*ChangeContext)(nil),                // 11: pathgrant.v1.ChangeContext
+	(AssignmentEffect)(0),                // 12: pathgrant.v1.AssignmentEffect
+	(*timestamppb.Timestamp)(nil),        // 13: google.protobuf.Timestamp
 }
 var file_pathgrant_v1_role_assignment_service_proto_depIdxs = []int32{
-	6,  // 0: pathgrant.v1.ListRoleAssignmentsRequest.principal:type_name -> pathgrant.v1.Principal
-	7,  // 1: pathgrant.v1.ListRoleAssignmentsResponse.role_assignments:type_name -> pathgrant.v1.RoleAssignment
-	8,  // 2: pathgrant.v1.ListRoleAssignmentsResponse.revision:type_name -> pathgrant.v1.Revision
-	9,  // 3: pathgrant.v1.CreateRoleAssignmentRequest.context:type_name -> pathgrant.v1.ChangeContext
-	6,  // 4: pathgrant.v1.CreateRoleAssignmentRequest.principal:type_name -> pathgrant.v1.Principal
-	10, // 5: pathgrant.v1.CreateRoleAssignmentRequest.effect:type_name -> pathgrant.v1.AssignmentEffect
-	11, // 6: pathgrant.v1.CreateRoleAssignmentRequest.expires_time:type_name -> google.protobuf.Timestamp
-	7,  // 7: pathgrant.v1.CreateRoleAssignmentResponse.role_assignment:type_name -> pathgrant.v1.RoleAssignment
-	8,  // 8: pathgrant.v1.CreateRoleAssignmentResponse.revision:type_name -> pathgrant.v1.Revision
-	9,  // 9: pathgrant.v1.DeleteRoleAssignmentRequest.context:type_name -> pathgrant.v1.ChangeContext
-	7,  // 10: pathgrant.v1.DeleteRoleAssignmentResponse.role_assignment:type_name -> pathgrant.v1.RoleAssignment
-	8,  // 11: pathgrant.v1.DeleteRoleAssignmentResponse.revision:type_name -> pathgrant.v1.Revision
-	0,  // 12: pathgrant.v1.RoleAssignmentService.ListRoleAssignments:input_type -> pathgrant.v1.ListRoleAssignmentsRequest
-	2,  // 13: pathgrant.v1.RoleAssignmentService.CreateRoleAssignment:input_type -> pathgrant.v1.CreateRoleAssignmentRequest
-	4,  // 14: pathgrant.v1.RoleAssignmentService.DeleteRoleAssignment:input_type -> pathgrant.v1.DeleteRoleAssignmentRequest
-	1,  // 15: pathgrant.v1.RoleAssignmentService.ListRoleAssignments:output_type -> pathgrant.v1.ListRoleAssignmentsResponse
-	3,  // 16: pathgrant.v1.RoleAssignmentService.CreateRoleAssignment:output_type -> pathgrant.v1.CreateRoleAssignmentResponse
-	5,  // 17: pathgrant.v1.RoleAssignmentService.DeleteRoleAssignment:output_type -> pathgrant.v1.DeleteRoleAssignmentResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 0: pathgrant.v1.ListRoleAssignmentsRequest.principal:type_name -> pathgrant.v1.Principal
+	9,  // 1: pathgrant.v1.ListRoleAssignmentsResponse.role_assignments:type_name -> pathgrant.v1.RoleAssignment
+	10, // 2: pathgrant.v1.ListRoleAssignmentsResponse.revision:type_name -> pathgrant.v1.Revision
+	11, // 3: pathgrant.v1.CreateRoleAssignmentRequest.context:type_name -> pathgrant.v1.ChangeContext
+	8,  // 4: pathgrant.v1.CreateRoleAssignmentRequest.principal:type_name -> pathgrant.v1.Principal
+	12, // 5: pathgrant.v1.CreateRoleAssignmentRequest.effect:type_name -> pathgrant.v1.AssignmentEffect
+	13, // 6: pathgrant.v1.CreateRoleAssignmentRequest.expires_time:type_name -> google.protobuf.Timestamp
+	9,  // 7: pathgrant.v1.CreateRoleAssignmentResponse.role_assignment:type_name -> pathgrant.v1.RoleAssignment
+	10, // 8: pathgrant.v1.CreateRoleAssignmentResponse.revision:type_name -> pathgrant.v1.Revision
+	11, // 9: pathgrant.v1.DeleteRoleAssignmentRequest.context:type_name -> pathgrant.v1.ChangeContext
+	9,  // 10: pathgrant.v1.DeleteRoleAssignmentResponse.role_assignment:type_name -> pathgrant.v1.RoleAssignment
+	10, // 11: pathgrant.v1.DeleteRoleAssignmentResponse.revision:type_name -> pathgrant.v1.Revision
+	11, // 12: pathgrant.v1.ApplyAdminRoleRequest.context:type_name -> pathgrant.v1.ChangeContext
+	9,  // 13: pathgrant.v1.ApplyAdminRoleResponse.role_assignment:type_name -> pathgrant.v1.RoleAssignment
+	10, // 14: pathgrant.v1.ApplyAdminRoleResponse.revision:type_name -> pathgrant.v1.Revision
+	0,  // 15: pathgrant.v1.RoleAssignmentService.ListRoleAssignments:input_type -> pathgrant.v1.ListRoleAssignmentsRequest
+	2,  // 16: pathgrant.v1.RoleAssignmentService.CreateRoleAssignment:input_type -> pathgrant.v1.CreateRoleAssignmentRequest
+	4,  // 17: pathgrant.v1.RoleAssignmentService.DeleteRoleAssignment:input_type -> pathgrant.v1.DeleteRoleAssignmentRequest
+	6,  // 18: pathgrant.v1.RoleAssignmentService.ApplyAdminRole:input_type -> pathgrant.v1.ApplyAdminRoleRequest
+	1,  // 19: pathgrant.v1.RoleAssignmentService.ListRoleAssignments:output_type -> pathgrant.v1.ListRoleAssignmentsResponse
+	3,  // 20: pathgrant.v1.RoleAssignmentService.CreateRoleAssignment:output_type -> pathgrant.v1.CreateRoleAssignmentResponse
+	5,  // 21: pathgrant.v1.RoleAssignmentService.DeleteRoleAssignment:output_type -> pathgrant.v1.DeleteRoleAssignmentResponse
+	7,  // 22: pathgrant.v1.RoleAssignmentService.ApplyAdminRole:output_type -> pathgrant.v1.ApplyAdminRoleResponse
+	19, // [19:23] is the sub-list for method output_type
+	15, // [15:19] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_pathgrant_v1_role_assignment_service_proto_init() }
@@ -571,7 +695,7 @@ func file_pathgrant_v1_role_assignment_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_pathgrant_v1_role_assignment_service_proto_rawDesc), len(file_pathgrant_v1_role_assignment_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

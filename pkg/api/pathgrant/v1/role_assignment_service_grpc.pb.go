@@ -22,6 +22,7 @@ const (
 	RoleAssignmentService_ListRoleAssignments_FullMethodName  = "/pathgrant.v1.RoleAssignmentService/ListRoleAssignments"
 	RoleAssignmentService_CreateRoleAssignment_FullMethodName = "/pathgrant.v1.RoleAssignmentService/CreateRoleAssignment"
 	RoleAssignmentService_DeleteRoleAssignment_FullMethodName = "/pathgrant.v1.RoleAssignmentService/DeleteRoleAssignment"
+	RoleAssignmentService_ApplyAdminRole_FullMethodName       = "/pathgrant.v1.RoleAssignmentService/ApplyAdminRole"
 )
 
 // RoleAssignmentServiceClient is the client API for RoleAssignmentService service.
@@ -38,6 +39,12 @@ const (
 // FAILED_PRECONDITION: one that would leave the tenant without an administrator who is
 // enabled, undenied and does not expire.
 //
+// A role's terms say who may hold it, where there is a database and where there is none, and
+// whether its assignments come and go by hand at all; what they refuse is INVALID_ARGUMENT.
+// Where there is a database, an assignment of Environment Maker brings the security role of
+// the same name along, and takes it away again. A role may limit what its right to assign
+// covers: Environment Admin hands out Environment Admin and Environment Maker alone.
+//
 // When a change returns, it is in force: the next check, on any connection, sees it.
 type RoleAssignmentServiceClient interface {
 	// ListRoleAssignments lists assignments, by scope and identifier.
@@ -47,6 +54,12 @@ type RoleAssignmentServiceClient interface {
 	CreateRoleAssignment(ctx context.Context, in *CreateRoleAssignmentRequest, opts ...grpc.CallOption) (*CreateRoleAssignmentResponse, error)
 	// DeleteRoleAssignment removes one.
 	DeleteRoleAssignment(ctx context.Context, in *DeleteRoleAssignmentRequest, opts ...grpc.CallOption) (*DeleteRoleAssignmentResponse, error)
+	// ApplyAdminRole makes the caller System Administrator of an environment with a database,
+	// and a user of it. Only a Power Platform, Dynamics 365 or Global Administrator may, who
+	// holds that directory role itself, by its token, and UserManagement.Users.Apply at the
+	// environment; anybody else: PERMISSION_DENIED. Both roles are in the change audit. Whoever
+	// has the role already keeps it, and nothing is changed.
+	ApplyAdminRole(ctx context.Context, in *ApplyAdminRoleRequest, opts ...grpc.CallOption) (*ApplyAdminRoleResponse, error)
 }
 
 type roleAssignmentServiceClient struct {
@@ -87,6 +100,16 @@ func (c *roleAssignmentServiceClient) DeleteRoleAssignment(ctx context.Context, 
 	return out, nil
 }
 
+func (c *roleAssignmentServiceClient) ApplyAdminRole(ctx context.Context, in *ApplyAdminRoleRequest, opts ...grpc.CallOption) (*ApplyAdminRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyAdminRoleResponse)
+	err := c.cc.Invoke(ctx, RoleAssignmentService_ApplyAdminRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RoleAssignmentServiceServer is the server API for RoleAssignmentService service.
 // All implementations must embed UnimplementedRoleAssignmentServiceServer
 // for forward compatibility.
@@ -101,6 +124,12 @@ func (c *roleAssignmentServiceClient) DeleteRoleAssignment(ctx context.Context, 
 // FAILED_PRECONDITION: one that would leave the tenant without an administrator who is
 // enabled, undenied and does not expire.
 //
+// A role's terms say who may hold it, where there is a database and where there is none, and
+// whether its assignments come and go by hand at all; what they refuse is INVALID_ARGUMENT.
+// Where there is a database, an assignment of Environment Maker brings the security role of
+// the same name along, and takes it away again. A role may limit what its right to assign
+// covers: Environment Admin hands out Environment Admin and Environment Maker alone.
+//
 // When a change returns, it is in force: the next check, on any connection, sees it.
 type RoleAssignmentServiceServer interface {
 	// ListRoleAssignments lists assignments, by scope and identifier.
@@ -110,6 +139,12 @@ type RoleAssignmentServiceServer interface {
 	CreateRoleAssignment(context.Context, *CreateRoleAssignmentRequest) (*CreateRoleAssignmentResponse, error)
 	// DeleteRoleAssignment removes one.
 	DeleteRoleAssignment(context.Context, *DeleteRoleAssignmentRequest) (*DeleteRoleAssignmentResponse, error)
+	// ApplyAdminRole makes the caller System Administrator of an environment with a database,
+	// and a user of it. Only a Power Platform, Dynamics 365 or Global Administrator may, who
+	// holds that directory role itself, by its token, and UserManagement.Users.Apply at the
+	// environment; anybody else: PERMISSION_DENIED. Both roles are in the change audit. Whoever
+	// has the role already keeps it, and nothing is changed.
+	ApplyAdminRole(context.Context, *ApplyAdminRoleRequest) (*ApplyAdminRoleResponse, error)
 	mustEmbedUnimplementedRoleAssignmentServiceServer()
 }
 
@@ -128,6 +163,9 @@ func (UnimplementedRoleAssignmentServiceServer) CreateRoleAssignment(context.Con
 }
 func (UnimplementedRoleAssignmentServiceServer) DeleteRoleAssignment(context.Context, *DeleteRoleAssignmentRequest) (*DeleteRoleAssignmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteRoleAssignment not implemented")
+}
+func (UnimplementedRoleAssignmentServiceServer) ApplyAdminRole(context.Context, *ApplyAdminRoleRequest) (*ApplyAdminRoleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyAdminRole not implemented")
 }
 func (UnimplementedRoleAssignmentServiceServer) mustEmbedUnimplementedRoleAssignmentServiceServer() {}
 func (UnimplementedRoleAssignmentServiceServer) testEmbeddedByValue()                               {}
@@ -204,6 +242,24 @@ func _RoleAssignmentService_DeleteRoleAssignment_Handler(srv interface{}, ctx co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RoleAssignmentService_ApplyAdminRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyAdminRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoleAssignmentServiceServer).ApplyAdminRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RoleAssignmentService_ApplyAdminRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoleAssignmentServiceServer).ApplyAdminRole(ctx, req.(*ApplyAdminRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RoleAssignmentService_ServiceDesc is the grpc.ServiceDesc for RoleAssignmentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -222,6 +278,10 @@ var RoleAssignmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteRoleAssignment",
 			Handler:    _RoleAssignmentService_DeleteRoleAssignment_Handler,
+		},
+		{
+			MethodName: "ApplyAdminRole",
+			Handler:    _RoleAssignmentService_ApplyAdminRole_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -239,9 +239,13 @@ type CreateRoleDefinitionRequest struct {
 	Context *ChangeContext `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
 	// The role, without id.
 	RoleDefinition *RoleDefinition `protobuf:"bytes,2,opt,name=role_definition,json=roleDefinition,proto3" json:"role_definition,omitempty"`
-	// Makes a copy of this role instead: its permissions, exceptions and scopes, never who
-	// holds it. Of role_definition the name and the description are then used.
-	CopyOf        string `protobuf:"bytes,3,opt,name=copy_of,json=copyOf,proto3" json:"copy_of,omitempty"`
+	// Makes a copy of this role instead: its permissions, exceptions and scopes, or its
+	// privileges and settings, never who holds it. Of role_definition the name, the description
+	// and, for the copy of a security role, the environment and the business unit are then used.
+	CopyOf string `protobuf:"bytes,3,opt,name=copy_of,json=copyOf,proto3" json:"copy_of,omitempty"`
+	// A new security role without privileges begins with those of App Opener, which are what
+	// it takes to open an app. Set this for one that begins with none.
+	Empty         bool `protobuf:"varint,4,opt,name=empty,proto3" json:"empty,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -295,6 +299,13 @@ func (x *CreateRoleDefinitionRequest) GetCopyOf() string {
 		return x.CopyOf
 	}
 	return ""
+}
+
+func (x *CreateRoleDefinitionRequest) GetEmpty() bool {
+	if x != nil {
+		return x.Empty
+	}
+	return false
 }
 
 // The response of RoleDefinitionService.CreateRoleDefinition.
@@ -598,11 +609,12 @@ const file_pathgrant_v1_role_definition_service_proto_rawDesc = "" +
 	"id_or_name\x18\x02 \x01(\tR\bidOrName\"\x96\x01\n" +
 	"\x19GetRoleDefinitionResponse\x12E\n" +
 	"\x0frole_definition\x18\x01 \x01(\v2\x1c.pathgrant.v1.RoleDefinitionR\x0eroleDefinition\x122\n" +
-	"\brevision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\brevision\"\xb4\x01\n" +
+	"\brevision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\brevision\"\xca\x01\n" +
 	"\x1bCreateRoleDefinitionRequest\x125\n" +
 	"\acontext\x18\x01 \x01(\v2\x1b.pathgrant.v1.ChangeContextR\acontext\x12E\n" +
 	"\x0frole_definition\x18\x02 \x01(\v2\x1c.pathgrant.v1.RoleDefinitionR\x0eroleDefinition\x12\x17\n" +
-	"\acopy_of\x18\x03 \x01(\tR\x06copyOf\"\x99\x01\n" +
+	"\acopy_of\x18\x03 \x01(\tR\x06copyOf\x12\x14\n" +
+	"\x05empty\x18\x04 \x01(\bR\x05empty\"\x99\x01\n" +
 	"\x1cCreateRoleDefinitionResponse\x12E\n" +
 	"\x0frole_definition\x18\x01 \x01(\v2\x1c.pathgrant.v1.RoleDefinitionR\x0eroleDefinition\x122\n" +
 	"\brevision\x18\x02 \x01(\v2\x16.pathgrant.v1.RevisionR\brevision\"\xb6\x01\n" +

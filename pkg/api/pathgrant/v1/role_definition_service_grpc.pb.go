@@ -33,11 +33,15 @@ const (
 // RoleDefinitionService says which roles there are, and makes, edits and deletes custom
 // ones. Custom roles are an extension of Pathgrant: the API of the Power Platform has none.
 //
-// Reading needs Authorization.RoleDefinitions.Read at the tenant. A change needs
-// Authorization.RoleAssignments.Write there and everywhere below, and .Delete to delete.
-// It is refused with PERMISSION_DENIED where the caller, or anything that it belongs to or
-// owns, would gain by it, and with FAILED_PRECONDITION where it would leave the tenant
-// without an administrator.
+// Reading needs Authorization.RoleDefinitions.Read at the tenant, or to get a custom security
+// role, at its environment. A change needs
+// Authorization.RoleAssignments.Write there and everywhere below, and .Delete to delete. One
+// of a custom security role needs it at the role's environment, or instead the privilege on
+// the table SecurityRole to create, write or delete all of them; and whoever makes the change
+// must hold, at as far a reach, every privilege that it puts into the role. It is refused
+// with PERMISSION_DENIED where the caller, or anything that it belongs to or owns, would gain
+// by it, and with FAILED_PRECONDITION where it would leave the tenant without an
+// administrator.
 type RoleDefinitionServiceClient interface {
 	// ListRoleDefinitions lists built-in and custom roles, built-in ones first.
 	ListRoleDefinitions(ctx context.Context, in *ListRoleDefinitionsRequest, opts ...grpc.CallOption) (*ListRoleDefinitionsResponse, error)
@@ -118,11 +122,15 @@ func (c *roleDefinitionServiceClient) DeleteRoleDefinition(ctx context.Context, 
 // RoleDefinitionService says which roles there are, and makes, edits and deletes custom
 // ones. Custom roles are an extension of Pathgrant: the API of the Power Platform has none.
 //
-// Reading needs Authorization.RoleDefinitions.Read at the tenant. A change needs
-// Authorization.RoleAssignments.Write there and everywhere below, and .Delete to delete.
-// It is refused with PERMISSION_DENIED where the caller, or anything that it belongs to or
-// owns, would gain by it, and with FAILED_PRECONDITION where it would leave the tenant
-// without an administrator.
+// Reading needs Authorization.RoleDefinitions.Read at the tenant, or to get a custom security
+// role, at its environment. A change needs
+// Authorization.RoleAssignments.Write there and everywhere below, and .Delete to delete. One
+// of a custom security role needs it at the role's environment, or instead the privilege on
+// the table SecurityRole to create, write or delete all of them; and whoever makes the change
+// must hold, at as far a reach, every privilege that it puts into the role. It is refused
+// with PERMISSION_DENIED where the caller, or anything that it belongs to or owns, would gain
+// by it, and with FAILED_PRECONDITION where it would leave the tenant without an
+// administrator.
 type RoleDefinitionServiceServer interface {
 	// ListRoleDefinitions lists built-in and custom roles, built-in ones first.
 	ListRoleDefinitions(context.Context, *ListRoleDefinitionsRequest) (*ListRoleDefinitionsResponse, error)
