@@ -20,12 +20,10 @@ import (
 	"github.com/pathgrant/pathgrant/internal/identity"
 	"github.com/pathgrant/pathgrant/internal/ops"
 	"github.com/pathgrant/pathgrant/internal/rest"
-	"github.com/pathgrant/pathgrant/internal/roles"
 	"github.com/pathgrant/pathgrant/internal/rpc"
 	"github.com/pathgrant/pathgrant/internal/server"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	"github.com/pathgrant/pathgrant/pkg/authz"
-	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
 // administration is the part of a server that changes things.
@@ -41,9 +39,9 @@ type administration struct {
 
 // newAdmin returns what changes a store, for the server and for the commands that hold the
 // data directory.
-func newAdmin(catalogues *naming.Catalogues, store *snapshot.Store, with func(*admin.Options)) (*admin.Admin, error) {
+func newAdmin(m *model, store *snapshot.Store, with func(*admin.Options)) (*admin.Admin, error) {
 	o := admin.Options{
-		Store: admin.FromSnapshot(store), Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: catalogues.FoldCase(),
+		Store: admin.FromSnapshot(store), Vocabulary: m.Vocabulary(), ShippedRoles: m.roles, FoldCase: m.FoldCase(),
 		Writable: true, Now: time.Now,
 	}
 	if with != nil {
@@ -68,7 +66,7 @@ func (p *parts) buildAdministration() error {
 			return err
 		}
 	}
-	a.admin, err = newAdmin(p.catalogues, p.store, func(o *admin.Options) {
+	a.admin, err = newAdmin(p.model, p.store, func(o *admin.Options) {
 		o.Writable, o.Secret, o.Log = a.writable, a.secret, p.log
 		o.SelfEscalation, o.Escalation = adminPolicy(settings.SelfEscalation), adminPolicy(settings.Escalation)
 		o.AllowRoleAssignmentOnDisabledUsers = settings.AllowRoleAssignmentOnDisabledUsers
@@ -77,7 +75,7 @@ func (p *parts) buildAdministration() error {
 		return err
 	}
 	identityConfig := p.cfg.AdminIdentityConfig()
-	identityConfig.FoldCase = p.catalogues.FoldCase()
+	identityConfig.FoldCase = p.model.FoldCase()
 	if a.verifier, err = identity.New(identityConfig, identity.Deps{Log: p.log}); err != nil {
 		return fmt.Errorf("admin.identity: %w", err)
 	}
@@ -88,7 +86,7 @@ func (p *parts) buildAdministration() error {
 	identifier := callers.New(callers.Options{Mapping: mapping, Verifier: a.verifier, Prove: a.admin.Prove})
 	services := rpc.NewAdministration(rpc.AdministrationOptions{
 		Admin: a.admin, Identify: identifier.Identify, Changed: p.changed,
-		WriteBundle: writeBundle, ReadBundle: bundleReader(p.catalogues),
+		WriteBundle: writeBundle, ReadBundle: bundleReader(p.model),
 		Backup:  p.store.Backup,
 		Observe: func(method string, code codes.Code) { p.metrics.ObserveAdmin(method, code.String()) },
 		Log:     p.log,
@@ -97,7 +95,7 @@ func (p *parts) buildAdministration() error {
 		return identifier.Identify(r.Context(), callers.OfRequest(r))
 	}
 	restAPI, err := rest.New(rest.Options{
-		Admin: a.admin, Identify: identify, ShippedRoles: roles.Shipped(), FoldCase: p.catalogues.FoldCase(), Log: p.log,
+		Admin: a.admin, Identify: identify, ShippedRoles: p.model.roles, FoldCase: p.model.FoldCase(), Log: p.log,
 	})
 	if err != nil {
 		return err
@@ -113,6 +111,7 @@ func (p *parts) buildAdministration() error {
 	}
 	a.server = server.NewAdmin(options)
 	services.Register(a.server)
+	p.explainService(a.admin).Register(a.server)
 	return nil
 }
 
@@ -157,13 +156,13 @@ func writeBundle(w io.Writer, d *snapshot.Data, json bool) error {
 	return bundle.Write(w, d, format)
 }
 
-func bundleReader(catalogues *naming.Catalogues) func(text []byte, json bool) (*snapshot.Data, error) {
+func bundleReader(m *model) func(text []byte, json bool) (*snapshot.Data, error) {
 	return func(text []byte, json bool) (*snapshot.Data, error) {
 		name := "bundle.yaml"
 		if json {
 			name = "bundle.json"
 		}
-		return bundle.Parse(name, text, bundleOptions(catalogues))
+		return bundle.Parse(name, text, bundleOptions(m))
 	}
 }
 

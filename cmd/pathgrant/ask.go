@@ -24,7 +24,6 @@ import (
 	"github.com/pathgrant/pathgrant/internal/rpc"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	pathgrantv1 "github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1"
-	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
 // defaultServer is where a server listens unless told otherwise.
@@ -34,7 +33,7 @@ const defaultServer = "127.0.0.1:9191"
 // directory. Both answer through the same service.
 type checkSource struct {
 	server, bundle, data string
-	catalogues           []string
+	files                modelFiles
 	tlsCA                string
 	timeout              time.Duration
 }
@@ -44,7 +43,7 @@ func (s *checkSource) flags(cmd *cobra.Command) {
 	f.StringVar(&s.server, "server", "", "ask the server at host:port or unix:///path (default "+defaultServer+")")
 	f.StringVar(&s.bundle, "bundle", "", "answer from this bundle, without a server")
 	f.StringVar(&s.data, "data", "", "answer from this data directory, without a server")
-	f.StringArrayVar(&s.catalogues, "catalogue", nil, "a catalogue file in place of the shipped one, with --bundle or --data")
+	s.files.flags(cmd, ", with --bundle or --data")
 	f.StringVar(&s.tlsCA, "tls-ca", "", "speak TLS to the server, and verify it with the roots in this PEM file")
 	f.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait for each answer")
 	cmd.MarkFlagsMutuallyExclusive("server", "bundle", "data")
@@ -54,8 +53,8 @@ func (s *checkSource) open(ctx context.Context, log *slog.Logger) (asker, error)
 	if s.bundle != "" || s.data != "" {
 		return s.openHere(ctx, log)
 	}
-	if len(s.catalogues) > 0 {
-		return nil, usagef("--catalogue goes with --bundle or --data; a server has its own")
+	if flag := s.files.given(); flag != "" {
+		return nil, usagef("%s goes with --bundle or --data; a server has its own", flag)
 	}
 	return s.dial()
 }
@@ -95,6 +94,10 @@ func (r *remote) Check(ctx context.Context, in *pathgrantv1.CheckRequest) (*path
 	return r.service.Check(ctx, in)
 }
 
+func (r *remote) CheckComposite(ctx context.Context, in *pathgrantv1.CheckCompositeRequest) (*pathgrantv1.CheckCompositeResponse, error) {
+	return r.service.CheckComposite(ctx, in)
+}
+
 func (r *remote) Close() error { return r.conn.Close() }
 
 // serverFailed tells whether the call failed for another reason than the question.
@@ -118,28 +121,28 @@ func (h *here) Close() error {
 }
 
 func (s *checkSource) openHere(ctx context.Context, log *slog.Logger) (_ asker, err error) {
-	catalogues, err := loadCatalogues(s.catalogues)
+	m, err := s.files.load()
 	if err != nil {
 		return nil, err
 	}
 	h := &here{}
 	if s.data != "" {
-		h.store, err = openStore(ctx, catalogues, storeOptions{dir: s.data, readOnly: true, log: log})
+		h.store, err = openStore(ctx, m, storeOptions{dir: s.data, readOnly: true, log: log})
 	} else {
-		h.store, h.remove, err = storeOfBundle(ctx, catalogues, s.bundle, log)
+		h.store, h.remove, err = storeOfBundle(ctx, m, s.bundle, log)
 	}
 	if err != nil {
 		return nil, err
 	}
-	g := gate.New(gate.Options{Catalogues: catalogues, Snapshots: h.store, Log: log, Now: time.Now})
-	h.Server = rpc.New(rpc.Options{Decider: g, Mapper: g, FoldCase: catalogues.FoldCase(), Log: log})
+	g := gate.New(gate.Options{Catalogues: m.Catalogues, Snapshots: h.store, Log: log, Now: time.Now})
+	h.Server = rpc.New(rpc.Options{Decider: g, Mapper: g, Composites: g, FoldCase: m.FoldCase(), Log: log})
 	return h, nil
 }
 
 // storeOfBundle reads a bundle into a store in a directory of its own, which the caller
 // closes and removes.
-func storeOfBundle(ctx context.Context, catalogues *naming.Catalogues, file string, log *slog.Logger) (_ *snapshot.Store, dir string, err error) {
-	data, err := readBundle(catalogues, file)
+func storeOfBundle(ctx context.Context, m *model, file string, log *slog.Logger) (_ *snapshot.Store, dir string, err error) {
+	data, err := readBundle(m, file)
 	if err != nil {
 		return nil, "", err
 	}
@@ -151,7 +154,7 @@ func storeOfBundle(ctx context.Context, catalogues *naming.Catalogues, file stri
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	store, err := openStore(ctx, catalogues, storeOptions{dir: dir, log: log})
+	store, err := openStore(ctx, m, storeOptions{dir: dir, log: log})
 	if err != nil {
 		return nil, "", err
 	}
@@ -161,16 +164,16 @@ func storeOfBundle(ctx context.Context, catalogues *naming.Catalogues, file stri
 	return store, dir, nil
 }
 
-func readBundle(catalogues *naming.Catalogues, file string) (*snapshot.Data, error) {
+func readBundle(m *model, file string) (*snapshot.Data, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the bundle: %w", err)
 	}
-	return bundle.Parse(file, text, bundleOptions(catalogues))
+	return bundle.Parse(file, text, bundleOptions(m))
 }
 
-func bundleOptions(catalogues *naming.Catalogues) bundle.Options {
-	return bundle.Options{FoldCase: catalogues.FoldCase(), Vocabulary: catalogues.Vocabulary(), Now: time.Now()}
+func bundleOptions(m *model) bundle.Options {
+	return bundle.Options{FoldCase: m.FoldCase(), Vocabulary: m.Vocabulary(), Roles: m.roles, Now: time.Now()}
 }
 
 // storeOptions are what differs between the commands that open a store.
@@ -183,11 +186,11 @@ type storeOptions struct {
 	log                   *slog.Logger
 }
 
-func openStore(ctx context.Context, catalogues *naming.Catalogues, o storeOptions) (*snapshot.Store, error) {
-	return snapshot.Open(ctx, snapshotOptions(catalogues, o))
+func openStore(ctx context.Context, m *model, o storeOptions) (*snapshot.Store, error) {
+	return snapshot.Open(ctx, snapshotOptions(m, o))
 }
 
-func snapshotOptions(catalogues *naming.Catalogues, o storeOptions) snapshot.Options {
+func snapshotOptions(m *model, o storeOptions) snapshot.Options {
 	if o.cacheBytes == 0 {
 		o.cacheBytes = 16 << 20
 	}
@@ -196,9 +199,10 @@ func snapshotOptions(catalogues *naming.Catalogues, o storeOptions) snapshot.Opt
 		ReadOnly:              o.readOnly,
 		Restore:               o.restore,
 		CacheBytes:            o.cacheBytes,
-		Vocabulary:            catalogues.Vocabulary(),
-		ShippedRoles:          roles.Shipped(),
-		FoldCase:              catalogues.FoldCase(),
+		Vocabulary:            m.Vocabulary(),
+		ShippedRoles:          m.roles,
+		StandardTables:        roles.StandardTables(),
+		FoldCase:              m.FoldCase(),
 		UnknownScopesAtTenant: o.unknownScopesAtTenant,
 		Log:                   o.log,
 		Now:                   time.Now,

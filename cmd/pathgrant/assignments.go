@@ -105,7 +105,7 @@ func assignmentsCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(assignmentsListCommand(), assignmentsCreateCommand(), assignmentsDeleteCommand())
+	cmd.AddCommand(assignmentsListCommand(), assignmentsCreateCommand(), assignmentsDeleteCommand(), applyAdminRoleCommand())
 	return cmd
 }
 
@@ -278,6 +278,39 @@ refused.`,
 					return err
 				}
 				return changedAssignment{assignmentShown(made.GetRoleAssignment()), revisionShown(made.GetRevision())}.print(cmd.OutOrStdout(), output, "deleted")
+			})
+		},
+	}
+	client.flags(cmd)
+	change.flags(cmd)
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func applyAdminRoleCommand() *cobra.Command {
+	var (
+		client adminClient
+		change changeFlags
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "apply-admin-role ENVIRONMENT",
+		Short: "Become System Administrator of an environment, as a tenant administrator may",
+		Long: `Become System Administrator of an environment with a database, and a user of it. Only a
+Power Platform, Dynamics 365 or Global Administrator may, whose token names that directory
+role, and who holds UserManagement.Users.Apply there. The change audit has both roles.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
+				made, err := call(ctx, &client, pathgrantv1.NewRoleAssignmentServiceClient(conn).ApplyAdminRole,
+					&pathgrantv1.ApplyAdminRoleRequest{Context: change.context(), Environment: args[0]})
+				if err != nil {
+					return err
+				}
+				return changedAssignment{assignmentShown(made.GetRoleAssignment()), revisionShown(made.GetRevision())}.print(cmd.OutOrStdout(), output, "holds")
 			})
 		},
 	}

@@ -167,7 +167,7 @@ func auditVerifyCommand() *cobra.Command {
 	var (
 		client       adminClient
 		offline      bool
-		catalogues   []string
+		files        modelFiles
 		output, data string
 	)
 	cmd := &cobra.Command{
@@ -193,7 +193,7 @@ command prints somewhere else: the entry of that number must have that hash for 
 				}
 				return verificationShown(v).print(cmd.OutOrStdout(), output)
 			case offline:
-				return withLocalAdmin(cmd, data, catalogues, func(ctx context.Context, a *admin.Admin, local admin.Caller) error {
+				return withLocalAdmin(cmd, data, files, func(ctx context.Context, a *admin.Admin, local admin.Caller) error {
 					v, err := a.AuditVerify(ctx, local)
 					if err != nil {
 						return err
@@ -212,7 +212,7 @@ command prints somewhere else: the entry of that number must have that hash for 
 	}
 	client.readerFlags(cmd)
 	cmd.Flags().BoolVar(&offline, "offline", false, "read the data directory --data, without a server")
-	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "with --offline, a catalogue file in place of the shipped one")
+	files.flags(cmd, ", with --offline")
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -230,8 +230,8 @@ func verifyExport(file string, stdin io.Reader) (admin.AuditVerification, error)
 }
 
 // withLocalAdmin opens a data directory to be read, as whoever holds it.
-func withLocalAdmin(cmd *cobra.Command, data string, catalogues []string, do func(ctx context.Context, a *admin.Admin, local admin.Caller) error) (err error) {
-	loaded, err := loadCatalogues(catalogues)
+func withLocalAdmin(cmd *cobra.Command, data string, files modelFiles, do func(ctx context.Context, a *admin.Admin, local admin.Caller) error) (err error) {
+	loaded, err := files.load()
 	if err != nil {
 		return err
 	}
@@ -249,10 +249,10 @@ func withLocalAdmin(cmd *cobra.Command, data string, catalogues []string, do fun
 
 func auditExportCommand() *cobra.Command {
 	var (
-		client     adminClient
-		offline    bool
-		catalogues []string
-		to         string
+		client  adminClient
+		offline bool
+		files   modelFiles
+		to      string
 	)
 	cmd := &cobra.Command{
 		Use:   "export",
@@ -265,7 +265,7 @@ of an entry; before the first one stand 32 zero bytes.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return intoFile(to, cmd.OutOrStdout(), func(w io.Writer) error {
 				if offline {
-					return withLocalAdmin(cmd, client.data, catalogues, func(ctx context.Context, a *admin.Admin, local admin.Caller) error {
+					return withLocalAdmin(cmd, client.data, files, func(ctx context.Context, a *admin.Admin, local admin.Caller) error {
 						return a.AuditExport(ctx, local, w)
 					})
 				}
@@ -279,7 +279,7 @@ of an entry; before the first one stand 32 zero bytes.`,
 	client.secretFlags(cmd)
 	cmd.Flags().StringVar(&to, "to", "-", "the `file` to write, or - for standard output")
 	cmd.Flags().BoolVar(&offline, "offline", false, "read the data directory --data, without a server")
-	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "with --offline, a catalogue file in place of the shipped one")
+	files.flags(cmd, ", with --offline")
 	return cmd
 }
 

@@ -57,7 +57,7 @@ func (t transferred) print(w io.Writer, output, done string) error {
 func backupCommand() *cobra.Command {
 	var (
 		client     adminClient
-		catalogues []string
+		files      modelFiles
 		to, output string
 	)
 	cmd := &cobra.Command{
@@ -78,7 +78,7 @@ for any.`,
 			result := transferred{File: to}
 			err := intoFile(to, nil, func(w io.Writer) (err error) {
 				if client.address == "" {
-					result.Revision, err = backupHere(cmd, client.data, catalogues, w)
+					result.Revision, err = backupHere(cmd, client.data, files, w)
 					return err
 				}
 				return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -95,13 +95,13 @@ for any.`,
 	client.serverFlags(cmd, "", onlineUsage)
 	client.secretFlags(cmd)
 	cmd.Flags().StringVar(&to, "to", "", "the `file` to write")
-	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one, for --data")
+	files.flags(cmd, ", for --data")
 	outputFlag(cmd, &output)
 	return cmd
 }
 
-func backupHere(cmd *cobra.Command, data string, catalogues []string, w io.Writer) (_ authz.Revision, err error) {
-	loaded, err := loadCatalogues(catalogues)
+func backupHere(cmd *cobra.Command, data string, files modelFiles, w io.Writer) (_ authz.Revision, err error) {
+	loaded, err := files.load()
 	if err != nil {
 		return authz.Revision{}, err
 	}
@@ -138,7 +138,7 @@ func receiveBackup(ctx context.Context, conn *grpc.ClientConn, w io.Writer) (rev
 func restoreCommand() *cobra.Command {
 	var (
 		data, output string
-		catalogues   []string
+		files        modelFiles
 	)
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
@@ -152,7 +152,7 @@ that is above every earlier one, so that nobody takes the older data for newer.`
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			loaded, err := loadCatalogues(catalogues)
+			loaded, err := files.load()
 			if err != nil {
 				return err
 			}
@@ -174,7 +174,7 @@ that is above every earlier one, so that nobody takes the older data for newer.`
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", defaultData, "the data `directory`")
-	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
+	files.flags(cmd, "")
 	outputFlag(cmd, &output)
 	return cmd
 }

@@ -28,6 +28,27 @@ type checkRequest struct {
 	Method        string   `json:"method"`
 	Path          string   `json:"path"`
 	Host          string   `json:"host"`
+	Catalogue     string   `json:"catalogue"`
+
+	// With a permission of a Dataverse table.
+	Record     *recordRequest `json:"record"`
+	Columns    []string       `json:"columns"`
+	AllColumns bool           `json:"allColumns"`
+	OnBehalfOf *checkCaller   `json:"onBehalfOf"`
+	Relate     *relateRequest `json:"relate"`
+
+	// With a request to Dataverse's Web API.
+	Headers           map[string]string `json:"headers"`
+	ContextExtensions map[string]string `json:"contextExtensions"`
+}
+
+// checkCaller is a caller as a line of input gives it.
+type checkCaller struct {
+	User          string   `json:"user"`
+	App           string   `json:"app"`
+	Groups        []string `json:"groups"`
+	Wids          []string `json:"wids"`
+	GroupsUnknown bool     `json:"groupsUnknown"`
 }
 
 // checkResult is the answer as it is printed. All keys but the detail are always there;
@@ -42,6 +63,7 @@ type checkResult struct {
 	DecisionID  string           `json:"decisionId"`
 	Missing     []string         `json:"missing"`
 	Detail      string           `json:"detail,omitempty"`
+	Dataverse   *recordResult    `json:"dataverse,omitempty"`
 }
 
 // checkAssignment is the deciding assignment, in the field names of the Power Platform API.
@@ -58,10 +80,12 @@ type checkAssignment struct {
 
 func checkCommand() *cobra.Command {
 	var (
-		from    checkSource
-		r       checkRequest
-		atLeast string
-		output  string
+		from      checkSource
+		r         checkRequest
+		records   recordFlags
+		composite compositeFlags
+		atLeast   string
+		output    string
 	)
 	cmd := &cobra.Command{
 		Use:   "check [-]",
@@ -69,11 +93,22 @@ func checkCommand() *cobra.Command {
 		Long: `Ask a running server, or a bundle or data directory offline, whether a caller may do
 something: by --permission and --scope, or by --method and --path.
 
+A permission of a Dataverse table, Dataverse.{Table}.{Privilege}, is asked for at an
+environment. What is known of the record goes with it: --record-owner and
+--record-business-unit decide how far a role must reach, and --record finds the shares
+that are stored. Without them the question is about the whole table.
+
+With --composite run-only-flow --flow ID, or run-app --app-id ID, it asks whether the
+caller may run what was shared with it, and shows every layer that this takes.
+
 With - it reads one question a line from standard input, a JSON object with tenant,
-user or app, groups, wids, and permission and scope, or method and path (and host), and
-writes one answer a line.`,
+user or app, groups, wids, and permission and scope (record, columns, allColumns,
+onBehalfOf, relate), or method and path (host, catalogue, headers, contextExtensions),
+and writes one answer a line.`,
 		Example: `  pathgrant check --bundle policy.yaml --tenant t1 --user ada --method GET --path /powerapps/environments/e1/apps
-  pathgrant check --server 127.0.0.1:9191 --tenant t1 --app sp1 --permission PowerApps.Apps.Read --scope /tenants/t1`,
+  pathgrant check --server 127.0.0.1:9191 --tenant t1 --app sp1 --permission PowerApps.Apps.Read --scope /tenants/t1
+  pathgrant check --bundle policy.yaml --tenant t1 --user ada --permission Dataverse.Account.Read --scope /tenants/t1/environments/e1 --record-owner User:bob
+  pathgrant check --bundle policy.yaml --tenant t1 --user ada --composite run-only-flow --flow f1 --scope /tenants/t1/environments/e1 --fact licence=true`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && args[0] != "-" {
 				return usagef("want - or nothing")
@@ -88,7 +123,20 @@ writes one answer a line.`,
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 {
+			if err := records.into(&r); err != nil {
+				return usageError{err}
+			}
+			switch {
+			case composite.name != "" && len(args) > 0:
+				return usagef("--composite does not go with -")
+			case composite.name != "":
+				if err := composite.validate(r); err != nil {
+					return usageError{err}
+				}
+			case len(args) == 0:
+				if err := composite.unused(); err != nil {
+					return usageError{err}
+				}
 				if err := r.validate(); err != nil {
 					return usageError{err}
 				}
@@ -102,23 +150,17 @@ writes one answer a line.`,
 			if len(args) == 1 {
 				return c.lines(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 			}
+			if composite.name != "" {
+				return c.composite(cmd.Context(), cmd.OutOrStdout(), output, composite.question(r))
+			}
 			return c.one(cmd.Context(), cmd.OutOrStdout(), output, r)
 		},
 	}
 	from.flags(cmd)
-	f := cmd.Flags()
-	f.StringVar(&r.Tenant, "tenant", "", "the caller's tenant")
-	f.StringVar(&r.User, "user", "", "the caller, a user, by object id")
-	f.StringVar(&r.App, "app", "", "the caller, a service principal, by enterprise object id")
-	f.StringArrayVar(&r.Groups, "group", nil, "a group that the caller's token names (repeatable)")
-	f.StringArrayVar(&r.Wids, "wid", nil, "a directory role that the caller's token names, by template id (repeatable)")
-	f.BoolVar(&r.GroupsUnknown, "groups-unknown", false, "the caller's token could not carry its groups")
-	f.StringVar(&r.Permission, "permission", "", "the permission, such as PowerApps.Apps.Read")
-	f.StringVar(&r.Scope, "scope", "", "the scope of the permission (default the tenant)")
-	f.StringVar(&r.Method, "method", "", "the method of an HTTP request to map")
-	f.StringVar(&r.Path, "path", "", "the path of an HTTP request to map")
-	f.StringVar(&r.Host, "host", "", "the host of an HTTP request to map")
-	f.StringVar(&atLeast, "at-least-revision", "", "answer from this revision or a newer one, EPOCH.NUMBER")
+	r.flags(cmd)
+	records.flags(cmd)
+	composite.flags(cmd)
+	cmd.Flags().StringVar(&atLeast, "at-least-revision", "", "answer from this revision or a newer one, EPOCH.NUMBER")
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -138,11 +180,10 @@ func parseRevision(text string) (*pathgrantv1.Revision, error) {
 
 // validate checks that the question is whole; the errors name the keys of the input.
 func (r checkRequest) validate() error {
+	if err := r.validateCaller(); err != nil {
+		return err
+	}
 	switch {
-	case r.Tenant == "":
-		return errors.New("tenant: missing")
-	case (r.User == "") == (r.App == ""):
-		return errors.New("user, app: want one of them")
 	case r.Permission == "" && r.Method == "" && r.Path == "":
 		return errors.New("permission, or method and path: missing")
 	case r.Permission != "" && (r.Method != "" || r.Path != "" || r.Host != ""):
@@ -151,33 +192,57 @@ func (r checkRequest) validate() error {
 		return errors.New("scope: goes with permission only")
 	case r.Permission == "" && (r.Method == "" || r.Path == ""):
 		return errors.New("method and path: want both")
+	case r.Permission != "" && len(r.Headers)+len(r.ContextExtensions) > 0:
+		return errors.New("headers, contextExtensions: go with method and path only")
+	}
+	return r.validateRecord()
+}
+
+// validateCaller checks that one caller is named.
+func (r checkRequest) validateCaller() error {
+	switch {
+	case r.Tenant == "":
+		return errors.New("tenant: missing")
+	case (r.User == "") == (r.App == ""):
+		return errors.New("user, app: want one of them")
 	}
 	return nil
 }
 
-func (r checkRequest) question() *pathgrantv1.CheckQuestion {
-	principal := &pathgrantv1.Principal{Type: pathgrantv1.PrincipalType_PRINCIPAL_TYPE_USER, Id: r.User}
-	if r.App != "" {
-		principal = &pathgrantv1.Principal{Type: pathgrantv1.PrincipalType_PRINCIPAL_TYPE_APPLICATION_USER, Id: r.App}
+func (c checkCaller) subject(tenant string) *pathgrantv1.Subject {
+	principal := &pathgrantv1.Principal{Type: pathgrantv1.PrincipalType_PRINCIPAL_TYPE_USER, Id: c.User}
+	if c.App != "" {
+		principal = &pathgrantv1.Principal{Type: pathgrantv1.PrincipalType_PRINCIPAL_TYPE_APPLICATION_USER, Id: c.App}
 	}
-	q := &pathgrantv1.CheckQuestion{Subject: &pathgrantv1.Subject{
-		Tenant: r.Tenant, Principal: principal, Groups: r.Groups, DirectoryRoles: r.Wids, GroupsUnknown: r.GroupsUnknown,
-	}}
+	return &pathgrantv1.Subject{
+		Tenant: tenant, Principal: principal, Groups: c.Groups, DirectoryRoles: c.Wids, GroupsUnknown: c.GroupsUnknown,
+	}
+}
+
+func (r checkRequest) subject() *pathgrantv1.Subject {
+	return checkCaller{r.User, r.App, r.Groups, r.Wids, r.GroupsUnknown}.subject(r.Tenant)
+}
+
+func (r checkRequest) question() *pathgrantv1.CheckQuestion {
+	q := &pathgrantv1.CheckQuestion{Subject: r.subject(), Catalogue: r.Catalogue}
 	if r.Permission != "" {
 		scope := r.Scope
 		if scope == "" {
 			scope = "/tenants/" + r.Tenant
 		}
-		q.Target = &pathgrantv1.CheckQuestion_Permission{Permission: &pathgrantv1.PermissionTarget{Permission: r.Permission, Scope: scope}}
+		q.Target = &pathgrantv1.CheckQuestion_Permission{Permission: r.target(scope)}
 		return q
 	}
-	q.Target = &pathgrantv1.CheckQuestion_HttpRequest{HttpRequest: &pathgrantv1.HttpRequest{Method: r.Method, Host: r.Host, Path: r.Path}}
+	q.Target = &pathgrantv1.CheckQuestion_HttpRequest{HttpRequest: &pathgrantv1.HttpRequest{
+		Method: r.Method, Host: r.Host, Path: r.Path, Headers: r.Headers, ContextExtensions: r.ContextExtensions,
+	}}
 	return q
 }
 
 // asker is the service that is asked: a server's, or one in this process.
 type asker interface {
 	Check(ctx context.Context, in *pathgrantv1.CheckRequest) (*pathgrantv1.CheckResponse, error)
+	CheckComposite(ctx context.Context, in *pathgrantv1.CheckCompositeRequest) (*pathgrantv1.CheckCompositeResponse, error)
 	io.Closer
 }
 
@@ -248,6 +313,7 @@ func resultOf(d *pathgrantv1.Decision) checkResult {
 		DecisionID:  d.GetDecisionId(),
 		Missing:     append([]string{}, d.GetMissingPermissions()...),
 		Detail:      d.GetDetail(),
+		Dataverse:   recordResultOf(d.GetDataverse()),
 	}
 	if a := d.GetAssignment(); a != nil {
 		result.Assignment = &checkAssignment{
@@ -305,6 +371,10 @@ func (result checkResult) print(w io.Writer) {
 		if a.ExpiresOn != nil {
 			line("expires", a.ExpiresOn.Format(time.RFC3339))
 		}
+	}
+	if d := result.Dataverse; d != nil {
+		line("access", d.Access)
+		line("reach", d.Reach)
 	}
 	line("detail", result.Detail)
 	if result.Revision != (authz.Revision{}) {

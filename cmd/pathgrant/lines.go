@@ -79,7 +79,8 @@ func decodeLine(line []byte, into any) error {
 }
 
 // checkKeys refuses a key that is given twice or not in lower camel case, which
-// encoding/json would take for the one that it resembles, the last one winning.
+// encoding/json would take for the one that it resembles, the last one winning. It looks at
+// the objects within too.
 func checkKeys(line []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	if open, err := decoder.Token(); err != nil || open != json.Delim('{') {
@@ -103,6 +104,11 @@ func checkKeys(line []byte) error {
 			return fmt.Errorf("unknown key %q: keys begin in lower case", key)
 		}
 		seen[strings.ToLower(key)] = true
+		if bytes.HasPrefix(value, []byte("{")) {
+			if err := checkKeys(value); err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+		}
 	}
 	return nil
 }

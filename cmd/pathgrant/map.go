@@ -45,7 +45,7 @@ func loadGiven(files []string) (*naming.Catalogues, error) {
 
 func catalogueSources(files []string) ([]naming.Source, error) {
 	if len(files) == 0 {
-		return []naming.Source{naming.Shipped()}, nil
+		return []naming.Source{naming.Shipped(), naming.ShippedDataverse()}, nil
 	}
 	var sources []naming.Source
 	for _, file := range files {
@@ -60,8 +60,9 @@ func catalogueSources(files []string) ([]naming.Source, error) {
 
 func mapCommand() *cobra.Command {
 	var (
-		host, tenant, contentType, output string
-		catalogues                        []string
+		host, tenant, contentType, output, name string
+		catalogues                              []string
+		headers, extensions                     map[string]string
 	)
 	cmd := &cobra.Command{
 		Use:   "map METHOD PATH | map -",
@@ -70,8 +71,13 @@ func mapCommand() *cobra.Command {
 is asked who they are, and no assignment is read.
 
 With - it reads one request a line from standard input, METHOD<TAB>PATH[<TAB>HOST] or
-a JSON object with method, path and host, and writes one JSON object a line.`,
+a JSON object with method, path and host (contentType, headers, contextExtensions), and
+writes one JSON object a line.
+
+Of a request to Dataverse's Web API, a table stands by its entity set in braces,
+Dataverse.{accounts}.Read: which table that is, the environment says.`,
 		Example: `  pathgrant map GET /powerapps/environments/e1/apps/a7
+  pathgrant map --catalogue-name dataverse --context environment=e1 PATCH '/api/data/v9.2/accounts(5b0e6c1e-9f10-4d55-8b2a-7f1d0a528f3e)'
   printf 'GET\t/powerapps/apps\n' | pathgrant map -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && args[0] == "-" || len(args) == 2 {
@@ -87,20 +93,30 @@ a JSON object with method, path and host, and writes one JSON object a line.`,
 			if err != nil {
 				return err
 			}
-			m := mapper{catalogue: loaded.Default(), vocabulary: loaded.Vocabulary(), tenant: placeholderTenant}
+			catalogue := loaded.Default()
+			if name != "" {
+				var ok bool
+				if catalogue, ok = loaded.Named(name); !ok {
+					return usagef("--catalogue-name %s: no catalogue of that name is loaded", name)
+				}
+			}
+			m := mapper{catalogue: catalogue, vocabulary: loaded.Vocabulary(), tenant: placeholderTenant}
 			if tenant != "" {
 				m.tenant = authz.CanonicalID(tenant, loaded.FoldCase())
 			}
 			if args[0] == "-" {
 				return m.lines(cmd.InOrStdin(), cmd.OutOrStdout())
 			}
-			return m.one(cmd.OutOrStdout(), output, mapRequest{Method: args[0], Path: args[1], Host: host, ContentType: contentType})
+			return m.one(cmd.OutOrStdout(), output, mapRequest{Method: args[0], Path: args[1], Host: host, ContentType: contentType, Headers: headers, ContextExtensions: extensions})
 		},
 	}
 	cmd.Flags().StringVar(&host, "host", "", "the request's host, which may name an environment or a tenant")
 	cmd.Flags().StringVar(&tenant, "tenant", "", "the tenant that the scopes begin with (default "+placeholderTenant+")")
 	cmd.Flags().StringVar(&contentType, "content-type", "", "the request's content type; application/grpc maps by the catalogue's grpc section")
 	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
+	cmd.Flags().StringVar(&name, "catalogue-name", "", "the catalogue that maps the request, by name, such as dataverse (default the first one)")
+	cmd.Flags().StringToStringVar(&headers, "header", nil, "a request header that the catalogue looks at, name=value (repeatable)")
+	cmd.Flags().StringToStringVar(&extensions, "context", nil, "what the proxy's configuration attaches to the route, such as environment=e1 (repeatable)")
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -111,6 +127,9 @@ type mapRequest struct {
 	Path        string `json:"path"`
 	Host        string `json:"host"`
 	ContentType string `json:"contentType"`
+
+	Headers           map[string]string `json:"headers"`
+	ContextExtensions map[string]string `json:"contextExtensions"`
 }
 
 // mapResult is what is printed for a request.
@@ -136,7 +155,8 @@ type mapper struct {
 func (m *mapper) resolve(r mapRequest) mapResult {
 	m.catalogue.Resolve(naming.Request{
 		Method: r.Method, Host: r.Host, Path: r.Path,
-		GRPC: strings.HasPrefix(strings.ToLower(r.ContentType), "application/grpc"),
+		GRPC:   strings.HasPrefix(strings.ToLower(r.ContentType), "application/grpc"),
+		Header: valueOf(r.Headers), ContextExtension: valueOf(r.ContextExtensions),
 	}, &m.resolution)
 	result := mapResult{
 		Method: r.Method, Path: r.Path, Host: r.Host,
@@ -149,10 +169,35 @@ func (m *mapper) resolve(r mapRequest) mapResult {
 	for _, id := range m.resolution.Permissions {
 		result.Permissions = append(result.Permissions, m.vocabulary.Name(id))
 	}
+	result.Permissions = append(result.Permissions, webPermissions(m.resolution.Web)...)
 	for _, named := range m.resolution.Scopes {
 		result.Scopes = append(result.Scopes, named.In(m.tenant))
 	}
 	return result
+}
+
+// webPermissions are what a request to Dataverse's Web API asks for.
+func webPermissions(web *naming.WebRequest) (all []authz.Permission) {
+	if web == nil {
+		return nil
+	}
+	for _, asked := range web.Asks {
+		table := asked.Table
+		if table == "" {
+			table = "{" + asked.EntitySet + "}"
+		}
+		for _, p := range authz.TablePrivileges() {
+			if asked.Privileges.Has(p) {
+				all = append(all, authz.Permission("Dataverse."+table+"."+p.String()))
+			}
+		}
+	}
+	return all
+}
+
+// valueOf finds values by name; the names of headers are lower case.
+func valueOf(values map[string]string) func(name string) string {
+	return func(name string) string { return values[name] }
 }
 
 func (m *mapper) one(w io.Writer, output string, r mapRequest) error {

@@ -58,7 +58,7 @@ func inReadmeFiles(t *testing.T, blocks []readmeBlock) (names []string) {
 }
 
 // changing are the parts of an output that differ each time.
-var changing = regexp.MustCompile(`(?m)^(revision     )\d+(\.\d+)$|^(decision id  )[0-9a-f]{32}$`)
+var changing = regexp.MustCompile(`(?m)^((?:revision     |└─ revision ))\d+(\.\d+)$|^(decision id  )[0-9a-f]{32}$`)
 
 func steady(output string) string { return changing.ReplaceAllString(output, "$1$3…$2") }
 

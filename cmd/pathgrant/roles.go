@@ -24,21 +24,112 @@ type shownRole struct {
 	AssignableScopes      []string `json:"assignableScopes"`
 	RestrictedScopes      []string `json:"restrictedScopes"`
 	Etag                  string   `json:"etag,omitempty"`
+
+	Category           string      `json:"category,omitempty"`
+	Pack               string      `json:"pack,omitempty"`
+	Aliases            []string    `json:"aliases,omitempty"`
+	Environment        string      `json:"environment,omitempty"`
+	BusinessUnit       string      `json:"businessUnit,omitempty"`
+	Privileges         []string    `json:"privileges,omitempty"`
+	TeamOnly           bool        `json:"teamOnly,omitempty"`
+	EverySecuredColumn bool        `json:"everySecuredColumn,omitempty"`
+	AssignableRoles    []string    `json:"assignableRoles,omitempty"`
+	Terms              *shownTerms `json:"terms,omitempty"`
+	CannotOpenApp      bool        `json:"cannotOpenApp,omitempty"`
+	MissingToOpenApp   []string    `json:"missingToOpenApp,omitempty"`
+}
+
+// shownTerms say who may hold a predefined role.
+type shownTerms struct {
+	HeldBy          []string `json:"heldBy"`
+	HeldByTeamNamed string   `json:"heldByTeamNamed,omitempty"`
+	ComesBy         string   `json:"comesBy"`
+	Database        string   `json:"database"`
+	Companion       string   `json:"companion,omitempty"`
+	Elevates        bool     `json:"elevates,omitempty"`
 }
 
 func roleShown(def *pathgrantv1.RoleDefinition) shownRole {
 	list := func(items []string) []string { return append([]string{}, items...) }
-	return shownRole{
+	shown := shownRole{
 		RoleDefinitionID: def.GetId(), RoleDefinitionName: def.GetName(), Description: def.GetDescription(), BuiltIn: def.GetBuiltIn(),
 		Permissions: list(def.GetPermissions()), PermissionsExceptions: list(def.GetPermissionsExceptions()),
 		AssignableScopes: list(def.GetAssignableScopes()), RestrictedScopes: list(def.GetRestrictedScopes()), Etag: def.GetEtag(),
+		Category: def.GetCategory(), Pack: def.GetPack(), Aliases: def.GetAliases(), Environment: def.GetEnvironment(), BusinessUnit: def.GetBusinessUnit(),
+		Privileges: def.GetPrivileges(), TeamOnly: def.GetTeamOnly(), EverySecuredColumn: def.GetEverySecuredColumn(),
+		AssignableRoles: def.GetAssignableRoles(), CannotOpenApp: def.GetCannotOpenApp(), MissingToOpenApp: def.GetMissingToOpenApp(),
 	}
+	if terms := def.GetTerms(); terms != nil {
+		shown.Terms = &shownTerms{
+			HeldBy: list(terms.GetHeldBy()), HeldByTeamNamed: terms.GetHeldByTeamNamed(), ComesBy: terms.GetComesBy(),
+			Database: terms.GetDatabase(), Companion: terms.GetCompanion(), Elevates: terms.GetElevates(),
+		}
+	}
+	return shown
+}
+
+// kind says whose a role is.
+func (r *shownRole) kind() string {
+	switch {
+	case r.BuiltIn && r.Category != "":
+		return "predefined"
+	case r.BuiltIn:
+		return "built-in"
+	}
+	return "custom"
+}
+
+// category says what a role is of: of the platform, a security role of an environment, ….
+func (r *shownRole) category() string {
+	switch {
+	case r.Environment != "":
+		return "Dataverse, " + r.Environment
+	case r.Category != "":
+		return r.Category
+	}
+	return "-"
+}
+
+// lines are what is said of a role beyond what the Power Platform API says.
+func (r *shownRole) lines() (labels []string, values [][]string) {
+	add := func(label string, all ...string) { labels, values = append(labels, label), append(values, all) }
+	when := func(yes bool, text string) string {
+		if yes {
+			return text
+		}
+		return ""
+	}
+	add("category", r.Category, when(r.Environment != "", authz.DataverseRoles))
+	add("pack", r.Pack)
+	add("also called", r.Aliases...)
+	add("environment", r.Environment)
+	add("unit", r.BusinessUnit)
+	add("privilege", r.Privileges...)
+	add("columns", when(r.EverySecuredColumn, "every secured column"))
+	add("members", when(r.TeamOnly, "a team's members do not have its User reach as their own"))
+	add("may assign", r.AssignableRoles...)
+	if t := r.Terms; t != nil {
+		held := strings.Join(t.HeldBy, ", ")
+		if held == "" {
+			held = "nobody"
+		}
+		if t.HeldByTeamNamed != "" {
+			held += " named " + t.HeldByTeamNamed
+		}
+		add("held by", held)
+		add("comes by", t.ComesBy)
+		add("database", t.Database)
+		add("brings", t.Companion)
+		add("elevates", when(t.Elevates, "who holds it directly may become System Administrator"))
+	}
+	add("flag", when(r.CannotOpenApp, "cannot open an app: it lacks "+strings.Join(r.MissingToOpenApp, ", ")))
+	return labels, values
 }
 
 func (r shownRole) print(w io.Writer) {
-	kind := "custom (an extension of Pathgrant)"
-	if r.BuiltIn {
-		kind = "built-in"
+	kind := r.kind()
+	if kind == "custom" && r.Environment == "" {
+		kind = "custom (an extension of Pathgrant)"
 	}
 	for _, line := range []struct {
 		label  string
@@ -51,6 +142,14 @@ func (r shownRole) print(w io.Writer) {
 		for _, value := range line.values {
 			if value != "" {
 				fmt.Fprintf(w, "%-12s %s\n", line.label, value)
+			}
+		}
+	}
+	labels, values := r.lines()
+	for i, label := range labels {
+		for _, value := range values[i] {
+			if value != "" {
+				fmt.Fprintf(w, "%-12s %s\n", label, value)
 			}
 		}
 	}
@@ -77,7 +176,7 @@ func rolesCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(rolesListCommand(), rolesShowCommand(), rolesCreateCommand(), rolesUpdateCommand(), rolesCopyCommand(), rolesDeleteCommand())
+	cmd.AddCommand(rolesListCommand(), rolesShowCommand(), rolesCreateCommand(), rolesUpdateCommand(), rolesCopyCommand(), rolesDeleteCommand(), rolesDirectoryCommand())
 	return cmd
 }
 
@@ -106,17 +205,14 @@ func rolesListCommand() *cobra.Command {
 				}{[]shownRole{}, revisionShown(found.GetRevision())}
 				var rows []string
 				for _, def := range found.GetRoleDefinitions() {
-					listing.RoleDefinitions = append(listing.RoleDefinitions, roleShown(def))
-					kind := "custom"
-					if def.GetBuiltIn() {
-						kind = "built-in"
-					}
-					rows = append(rows, strings.Join([]string{def.GetId(), kind, def.GetName()}, "\t"))
+					shown := roleShown(def)
+					listing.RoleDefinitions = append(listing.RoleDefinitions, shown)
+					rows = append(rows, strings.Join([]string{shown.RoleDefinitionID, shown.category(), shown.kind(), shown.RoleDefinitionName}, "\t"))
 				}
 				if output == "json" {
 					return printJSON(cmd.OutOrStdout(), listing)
 				}
-				return printTable(cmd.OutOrStdout(), "ID\tKIND\tNAME", rows)
+				return printTable(cmd.OutOrStdout(), "ID\tCATEGORY\tKIND\tNAME", rows)
 			})
 		},
 	}
@@ -169,6 +265,9 @@ func rolesShowCommand() *cobra.Command {
 type roleFlags struct {
 	name, description                           string
 	permissions, except, assignable, restricted []string
+	environment, unit                           string
+	privileges, mayAssign                       []string
+	teamOnly                                    bool
 }
 
 func (f *roleFlags) flags(cmd *cobra.Command) {
@@ -178,6 +277,10 @@ func (f *roleFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.except, "except", nil, "a `pattern` of what it leaves out (repeatable)")
 	cmd.Flags().StringArrayVar(&f.assignable, "assignable-scope", []string{"/tenants/{0}"}, "a `template` of where it may be assigned, there and below (repeatable)")
 	cmd.Flags().StringArrayVar(&f.restricted, "restricted-scope", nil, "a `template` of where it may not (repeatable)")
+	cmd.Flags().StringArrayVar(&f.mayAssign, "assignable-role", nil, "a `role` that its right to assign roles covers, or {securityRoles} (repeatable; default all)")
+	cmd.Flags().StringArrayVar(&f.privileges, "privilege", nil, "what a security role gives, such as Dataverse.Account.Read@User (repeatable)")
+	cmd.Flags().StringVar(&f.unit, "business-unit", "", "the business unit that a security role belongs to (default the root)")
+	cmd.Flags().BoolVar(&f.teamOnly, "team-only", false, "members of a team that holds the security role do not have its User reach as their own")
 }
 
 // into writes what was given into a role.
@@ -195,8 +298,20 @@ func (f *roleFlags) into(cmd *cobra.Command, def *pathgrantv1.RoleDefinition, al
 	if given("except") {
 		def.PermissionsExceptions = f.except
 	}
-	if given("assignable-scope") {
+	if security := def.GetEnvironment() != ""; given("assignable-scope") && (!security || cmd.Flags().Changed("assignable-scope")) {
 		def.AssignableScopes = f.assignable
+	}
+	if given("assignable-role") {
+		def.AssignableRoles = f.mayAssign
+	}
+	if given("privilege") {
+		def.Privileges = f.privileges
+	}
+	if given("business-unit") {
+		def.BusinessUnit = f.unit
+	}
+	if given("team-only") {
+		def.TeamOnly = f.teamOnly
 	}
 	if given("restricted-scope") {
 		def.RestrictedScopes = f.restricted
@@ -209,27 +324,34 @@ func rolesCreateCommand() *cobra.Command {
 		change changeFlags
 		role   roleFlags
 		output string
+		empty  bool
 	)
 	cmd := &cobra.Command{
-		Use:     "create",
-		Short:   "Make a custom role (an extension of Pathgrant)",
-		Example: `  pathgrant roles create --name "Flow Operator" --permission "PowerAutomate.Flows.*" --except PowerAutomate.Flows.Delete`,
-		Args:    cobra.NoArgs,
+		Use:   "create",
+		Short: "Make a custom role",
+		Long: `Make a custom role: one of the platform, which is an extension of Pathgrant, or with
+--environment a security role of that environment, which has a database. A security role
+begins with what it takes to open an app, unless privileges are given or --empty is.`,
+		Example: `  pathgrant roles create --name "Flow Operator" --permission "PowerAutomate.Flows.*" --except PowerAutomate.Flows.Delete
+  pathgrant roles create --name "Order Editor" --environment e1 --privilege Dataverse.Order.CRWD@User`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			if role.name == "" || len(role.permissions) == 0 {
-				return usagef("--name and --permission are needed")
+			if role.name == "" || len(role.permissions) == 0 && role.environment == "" {
+				return usagef("--name and --permission are needed; of a security role --environment in place of --permission")
 			}
-			def := &pathgrantv1.RoleDefinition{}
+			def := &pathgrantv1.RoleDefinition{Environment: role.environment}
 			role.into(cmd, def, true)
-			return createRole(cmd, &client, &pathgrantv1.CreateRoleDefinitionRequest{Context: change.context(), RoleDefinition: def}, output)
+			return createRole(cmd, &client, &pathgrantv1.CreateRoleDefinitionRequest{Context: change.context(), RoleDefinition: def, Empty: empty}, output)
 		},
 	}
 	client.flags(cmd)
 	change.flags(cmd)
 	role.flags(cmd)
+	cmd.Flags().StringVar(&role.environment, "environment", "", "the environment whose security role it is to be")
+	cmd.Flags().BoolVar(&empty, "empty", false, "begin a security role with no privileges")
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -246,9 +368,9 @@ func createRole(cmd *cobra.Command, client *adminClient, request *pathgrantv1.Cr
 
 func rolesCopyCommand() *cobra.Command {
 	var (
-		client                    adminClient
-		change                    changeFlags
-		name, description, output string
+		client                                       adminClient
+		change                                       changeFlags
+		name, description, environment, unit, output string
 	)
 	cmd := &cobra.Command{
 		Use:   "copy ROLE --name NAME",
@@ -262,13 +384,17 @@ func rolesCopyCommand() *cobra.Command {
 				return usagef("--name is needed")
 			}
 			return createRole(cmd, &client, &pathgrantv1.CreateRoleDefinitionRequest{
-				Context: change.context(), CopyOf: args[0], RoleDefinition: &pathgrantv1.RoleDefinition{Name: name, Description: description},
+				Context: change.context(), CopyOf: args[0], RoleDefinition: &pathgrantv1.RoleDefinition{
+					Name: name, Description: description, Environment: environment, BusinessUnit: unit,
+				},
 			}, output)
 		},
 	}
 	client.flags(cmd)
 	change.flags(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "what people call the copy")
+	cmd.Flags().StringVar(&environment, "environment", "", "the environment that the copy of a security role is to be of")
+	cmd.Flags().StringVar(&unit, "business-unit", "", "the business unit that it is to belong to (default the root)")
 	cmd.Flags().StringVar(&description, "description", "", "what it is for")
 	outputFlag(cmd, &output)
 	return cmd
@@ -282,8 +408,9 @@ func rolesUpdateCommand() *cobra.Command {
 		ifMatch, output string
 	)
 	cmd := &cobra.Command{
-		Use:   "update ROLE",
-		Short: "Edit a custom role: what is given replaces what it had",
+		Use:     "update ROLE",
+		Aliases: []string{"edit"},
+		Short:   "Edit a custom role: what is given replaces what it had",
 		Long: `Edit a custom role, found by its id or name: what is given replaces what it had, the rest
 stays. What its holders may do changes with it, in one revision. If somebody else edits
 the role meanwhile, the edit is refused.`,

@@ -84,8 +84,8 @@ Exit codes: 0 done (or allowed), 1 error, 2 usage, 3 denied or unmapped.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		serveCommand(), mapCommand(), checkCommand(), catalogueCommand(),
-		rolesCommand(), assignmentsCommand(), auditCommand(), bootstrapCommand(), breakGlassCommand(),
+		serveCommand(), mapCommand(), checkCommand(), explainCommand(), whoCanCommand(), whatCanCommand(), whereCanCommand(), catalogueCommand(),
+		rolesCommand(), assignmentsCommand(), dataverseCommand(), auditCommand(), bootstrapCommand(), breakGlassCommand(),
 		importCommand(), exportCommand(), backupCommand(), restoreCommand(), statusCommand(), versionCommand(),
 	)
 	root.InitDefaultHelpCmd()

@@ -26,7 +26,6 @@ import (
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	"github.com/pathgrant/pathgrant/internal/source"
 	pathgrantv1 "github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1"
-	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
 func serveCommand() *cobra.Command {
@@ -66,7 +65,8 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 		}
 	}
 	ops.CollectLess()
-	catalogues, err := loadCatalogues(cfg.Catalogues)
+	files := modelFiles{cfg.Catalogues, cfg.RolePacks}
+	m, err := files.load()
 	if err != nil {
 		return err
 	}
@@ -74,19 +74,19 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 		dir: cfg.Data, cacheBytes: int64(cfg.CacheBytes), log: log,
 		unknownScopesAtTenant: cfg.UnknownScopes == config.UnknownScopesTenant,
 	}
-	store, err := openStore(ctx, catalogues, options)
+	store, err := openStore(ctx, m, options)
 	if cfg.Bundle != "" && errors.Is(err, snapshot.ErrCatalogue) {
 		// The bundle is the record, and it is read with the catalogue as it is now.
 		log.WarnContext(ctx, "snapshot does not fit the catalogue: not ready until the bundle is applied", "err", err)
 		options.restore = true
-		store, err = openStore(ctx, catalogues, options)
+		store, err = openStore(ctx, m, options)
 	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	p := &parts{cfg: cfg, log: log, catalogues: catalogues, store: store, started: time.Now(), mostMemory: mostMemory}
+	p := &parts{cfg: cfg, log: log, model: m, store: store, started: time.Now(), mostMemory: mostMemory}
 	if err := p.build(stderr); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ type changes interface {
 type parts struct {
 	cfg        *config.Config
 	log        *slog.Logger
-	catalogues *naming.Catalogues
+	model      *model
 	store      *snapshot.Store
 	started    time.Time
 	mostMemory int64 // the Go runtime's limit at the start; 0: none
@@ -127,6 +127,7 @@ type parts struct {
 	verifier     *identity.Verifier
 	certificates *server.Certificates
 	decisions    *audit.Log
+	recent       *audit.Recent // what can be explained by its identifier; nil: nothing
 	metrics      *ops.Metrics
 	grpc         *server.Server
 	listening    atomic.Pointer[[]string]
@@ -137,7 +138,7 @@ type parts struct {
 
 func (p *parts) build(stderr io.Writer) (err error) {
 	identityConfig := p.cfg.IdentityConfig()
-	identityConfig.FoldCase = p.catalogues.FoldCase()
+	identityConfig.FoldCase = p.model.FoldCase()
 	if p.verifier, err = identity.New(identityConfig, identity.Deps{Log: p.log}); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
@@ -147,31 +148,25 @@ func (p *parts) build(stderr io.Writer) (err error) {
 			return fmt.Errorf("tls: %w", err)
 		}
 	}
+	if p.cfg.RecentDecisions > 0 {
+		p.recent = audit.NewRecent(int(p.cfg.RecentDecisions))
+	}
 	if err := p.buildAdministration(); err != nil {
 		return err
 	}
 	if p.cfg.Bundle != "" {
 		p.source = source.NewFile(source.FileOptions{
-			Path: p.cfg.Bundle, Bundle: bundleOptions(p.catalogues), Log: p.log,
+			Path: p.cfg.Bundle, Bundle: bundleOptions(p.model), Log: p.log,
 			Store: recordedStore{p.store, p.administration.admin.Delivered("file")},
 		})
 	} else {
 		p.source = source.NewLocal(p.store)
 	}
-	p.decisions = audit.New(audit.Options{Mode: p.cfg.DecisionLog, Writer: stderr, Log: p.log})
+	p.decisions = audit.New(audit.Options{Mode: p.cfg.DecisionLog, Writer: stderr, Recent: p.recent, Log: p.log})
 
-	reads, writes := p.cfg.Staleness()
-	g := gate.New(gate.Options{
-		Catalogues:          p.catalogues,
-		Snapshots:           p.store,
-		Identity:            p.verifier,
-		ProvenAt:            func(string) time.Time { return p.source.State().LastProof },
-		MaxStalenessReads:   reads,
-		MaxStalenessChanges: writes,
-		Recorder:            recorder{p.decisions, p.metrics},
-		Log:                 p.log,
-		Now:                 time.Now,
-	})
+	deciding := p.gateOptions()
+	deciding.Identity, deciding.Recorder = p.verifier, recorder{p.decisions, p.metrics}
+	g := gate.New(deciding)
 	options := p.cfg.Server()
 	options.TLS, options.Log = p.certificates, p.log
 	p.grpc = server.New(options)
@@ -181,9 +176,23 @@ func (p *parts) build(stderr io.Writer) (err error) {
 	checks.Register(p.grpc)
 	p.grpc.AnswerUnary(extauthz.Method, checks)
 	p.grpc.RegisterPlain(&pathgrantv1.AuthorizationService_ServiceDesc, rpc.New(rpc.Options{
-		Decider: g, Mapper: g, FoldCase: p.catalogues.FoldCase(), Log: p.log,
+		Decider: g, Mapper: g, Composites: g, FoldCase: p.model.FoldCase(), Log: p.log,
 	}))
 	return nil
+}
+
+// gateOptions are those of every gate: nobody is identified and nothing is recorded.
+func (p *parts) gateOptions() gate.Options {
+	reads, changes := p.cfg.Staleness()
+	return gate.Options{
+		Catalogues:          p.model.Catalogues,
+		Snapshots:           p.store,
+		ProvenAt:            func(string) time.Time { return p.source.State().LastProof },
+		MaxStalenessReads:   reads,
+		MaxStalenessChanges: changes,
+		Log:                 p.log,
+		Now:                 time.Now,
+	}
 }
 
 func identityHeaders(cfg *config.Config) extauthz.Headers {
@@ -285,7 +294,7 @@ func (p *parts) status() ops.Status {
 			Name: from.Name, Healthy: from.Healthy, Error: from.Err, Since: from.Since,
 			LastSuccess: from.LastProof, Errors: from.Errors,
 		},
-		Cache:       ops.CacheStatus{Hits: held.Hits, Misses: held.Misses, Dropped: held.Dropped, Bytes: uint64(max(held.CacheBytes, 0))},
+		Cache:       ops.CacheStatus{Hits: held.Hits, Misses: held.Misses, Dropped: held.Dropped, Bytes: uint64(max(held.CacheBytes, 0)), Alarms: held.Alarms},
 		Identity:    ops.IdentityStatus{Hits: keys.CacheHits, Misses: keys.CacheMisses},
 		DecisionLog: ops.DecisionLogStatus{Written: logged.Written, Dropped: logged.Dropped, Failed: logged.Failed},
 	}

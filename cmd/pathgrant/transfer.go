@@ -14,7 +14,6 @@ import (
 	"github.com/pathgrant/pathgrant/internal/bundle"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 	"github.com/pathgrant/pathgrant/pkg/authz"
-	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
 // defaultData is the data directory unless told otherwise.
@@ -27,7 +26,7 @@ func warnings(w io.Writer) *slog.Logger {
 func importCommand() *cobra.Command {
 	var (
 		output, justification string
-		catalogues            []string
+		files                 modelFiles
 		dryRun                bool
 		restore               bool
 		client                adminClient
@@ -56,19 +55,19 @@ the operator's secret is.`,
 				return err
 			}
 			if client.address != "" {
-				if restore || len(catalogues) > 0 {
-					return usagef("--restore and --catalogue are for a data directory, not for a server")
+				if restore || files.given() != "" {
+					return usagef("--restore, --catalogue and --role-pack are for a data directory, not for a server")
 				}
 				return importInto(cmd, &client, args[0], justification, output, dryRun)
 			}
 			if justification != "" {
 				return usagef("--justification goes with --admin-server")
 			}
-			loaded, err := loadCatalogues(catalogues)
+			loaded, err := files.load()
 			if err != nil {
 				return err
 			}
-			in := importing{file: args[0], data: client.data, restore: restore, dryRun: dryRun, catalogues: loaded, stderr: cmd.ErrOrStderr()}
+			in := importing{file: args[0], data: client.data, restore: restore, dryRun: dryRun, model: loaded, stderr: cmd.ErrOrStderr()}
 			result, err := in.run(cmd.Context())
 			if err != nil {
 				return err
@@ -83,7 +82,7 @@ the operator's secret is.`,
 	client.serverFlags(cmd, "", onlineUsage)
 	client.secretFlags(cmd)
 	cmd.Flags().StringVar(&justification, "justification", "", "why, for the change audit, with --admin-server")
-	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
+	files.flags(cmd, "")
 	cmd.Flags().BoolVar(&restore, "restore", false, "do not read what the directory holds, and begin a new epoch")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check the bundle and change nothing")
 	outputFlag(cmd, &output)
@@ -97,7 +96,7 @@ const largeBundle = 32 << 20
 type importing struct {
 	file, data      string
 	restore, dryRun bool
-	catalogues      *naming.Catalogues
+	model           *model
 	stderr          io.Writer
 }
 
@@ -109,7 +108,7 @@ func (in *importing) run(ctx context.Context) (*importResult, error) {
 	if large {
 		return in.large(ctx)
 	}
-	content, err := readBundle(in.catalogues, in.file)
+	content, err := readBundle(in.model, in.file)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +125,7 @@ func (in *importing) run(ctx context.Context) (*importResult, error) {
 func (in *importing) large(ctx context.Context) (_ *importResult, err error) {
 	shown := newProgress(in.stderr)
 	defer shown.end()
-	file, err := bundle.Open(in.file, bundleOptions(in.catalogues), shown.show)
+	file, err := bundle.Open(in.file, bundleOptions(in.model), shown.show)
 	if err != nil {
 		return nil, err
 	}
@@ -145,12 +144,12 @@ func (in *importing) large(ctx context.Context) (_ *importResult, err error) {
 
 // store opens the data directory and puts in what deliver delivers.
 func (in *importing) store(ctx context.Context, result *importResult, deliver func(*snapshot.Store, snapshot.Change) (authz.Revision, error)) (err error) {
-	store, err := openStore(ctx, in.catalogues, storeOptions{dir: in.data, restore: in.restore, log: warnings(in.stderr)})
+	store, err := openStore(ctx, in.model, storeOptions{dir: in.data, restore: in.restore, log: warnings(in.stderr)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	recorder, err := newAdmin(in.catalogues, store, nil)
+	recorder, err := newAdmin(in.model, store, nil)
 	if err != nil {
 		return err
 	}
@@ -165,7 +164,7 @@ func (in *importing) store(ctx context.Context, result *importResult, deliver fu
 func exportCommand() *cobra.Command {
 	var (
 		file, output, out, tenant string
-		catalogues                []string
+		files                     modelFiles
 		client                    adminClient
 	)
 	cmd := &cobra.Command{
@@ -184,15 +183,15 @@ secret is.`,
 				return usagef("-o %s: want yaml or json", output)
 			}
 			if client.address != "" {
-				if file != "" || len(catalogues) > 0 {
-					return usagef("--bundle and --catalogue do not go with --admin-server")
+				if file != "" || files.given() != "" {
+					return usagef("--bundle, --catalogue and --role-pack do not go with --admin-server")
 				}
 				return exportFrom(cmd, &client, tenant, out, format)
 			}
 			if tenant != "" {
 				return usagef("--tenant goes with --admin-server")
 			}
-			loaded, err := loadCatalogues(catalogues)
+			loaded, err := files.load()
 			if err != nil {
 				return err
 			}
@@ -206,14 +205,14 @@ secret is.`,
 	cmd.Flags().StringVarP(&output, "output", "o", "yaml", "the format: yaml or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&out, "out", "-", "the file to write, or - for standard output")
-	cmd.Flags().StringArrayVar(&catalogues, "catalogue", nil, "a catalogue file in place of the shipped one")
+	files.flags(cmd, "")
 	cmd.MarkFlagsMutuallyExclusive("data", "bundle")
 	return cmd
 }
 
 // exporting is one run of the export command.
 type exporting struct {
-	catalogues      *naming.Catalogues
+	model           *model
 	data, file, out string
 	format          bundle.Format
 	log             *slog.Logger
@@ -221,13 +220,13 @@ type exporting struct {
 
 func (ex exporting) run(ctx context.Context, stdout io.Writer) (err error) {
 	if ex.file != "" {
-		content, err := readBundle(ex.catalogues, ex.file)
+		content, err := readBundle(ex.model, ex.file)
 		if err != nil {
 			return err
 		}
 		return ex.write(stdout, func(w io.Writer) error { return bundle.Write(w, content, ex.format) })
 	}
-	store, err := openStore(ctx, ex.catalogues, storeOptions{dir: ex.data, readOnly: true, log: ex.log})
+	store, err := openStore(ctx, ex.model, storeOptions{dir: ex.data, readOnly: true, log: ex.log})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ type Options struct {
 	// Writer gets the lines. It is used by Run alone. If it blocks, entries are dropped,
 	// decisions go on.
 	Writer io.Writer
+	// Recent remembers what was written last; nil: nobody does.
+	Recent *Recent
 	// Log is told, once, when the writer begins to fail; nil: nobody is.
 	Log *slog.Logger
 }
@@ -35,6 +37,7 @@ type Options struct {
 type Log struct {
 	mode    Mode
 	writer  io.Writer
+	recent  *Recent
 	log     *slog.Logger
 	mask    uint64
 	slots   []slot
@@ -70,7 +73,7 @@ func New(o Options) *Log {
 	if o.Writer == nil {
 		o.Writer = io.Discard
 	}
-	l := &Log{mode: o.Mode, writer: o.Writer, log: o.Log, wake: make(chan struct{}, 1)}
+	l := &Log{mode: o.Mode, writer: o.Writer, recent: o.Recent, log: o.Log, wake: make(chan struct{}, 1)}
 	if l.mode == Off {
 		return l
 	}
@@ -193,6 +196,7 @@ func (l *Log) drain(ctx context.Context, out *bufio.Writer) (more bool) {
 			break
 		}
 		l.line = s.record.appendLine(l.line[:0])
+		l.recent.keep(&s.record)
 		s.turn.Store(l.head + l.mask + 1)
 		l.head++
 		if err == nil {

@@ -40,6 +40,9 @@ type Config struct {
 	// Catalogues are files that take the place of the shipped catalogue; the first is the
 	// default one.
 	Catalogues []string `yaml:"catalogue"`
+	// RolePacks are files with further predefined roles, besides those that come with the
+	// product.
+	RolePacks []string `yaml:"role_packs"`
 
 	// Identity says how callers are identified. JWKS, Issuer, Audiences and the claims are
 	// the short form for a single issuer of tokens; one or the other may be given.
@@ -87,6 +90,9 @@ type Config struct {
 	LogFormat LogFormat `yaml:"log_format"`
 	// DecisionLog says which decisions are written down.
 	DecisionLog audit.Mode `yaml:"decision_log"`
+	// RecentDecisions is how many of the decisions that were written down can be asked about
+	// by their identifiers; 0: none.
+	RecentDecisions uint32 `yaml:"recent_decisions"`
 	// Pprof serves profiles at OpsListen.
 	Pprof bool `yaml:"pprof"`
 	// MemoryLimit is what the Go runtime is to stay below.
@@ -161,6 +167,7 @@ func Default() Config {
 		LogLevel:              LogLevel(slog.LevelInfo),
 		LogFormat:             LogJSON,
 		DecisionLog:           audit.Denials,
+		RecentDecisions:       audit.DefaultRecent,
 	}
 }
 

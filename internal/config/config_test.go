@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 		MaxConcurrentStreams: 1024, MaxConnections: 4096,
 		MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute,
 		StreamWorkers: 64,
-		LogFormat:     "json", DecisionLog: audit.Denials,
+		LogFormat:     "json", DecisionLog: audit.Denials, RecentDecisions: 4096,
 	}
 	got := load(t)
 	if diff := cmp.Diff(want, *got, ignoreOrigins); diff != "" {
@@ -93,6 +93,7 @@ tls: {cert_file: /tls/tls.crt, key_file: /tls/tls.key, client_ca_file: /tls/ca.c
 data: /data
 bundle: /etc/pathgrant/bundle.yaml
 catalogue: [/etc/pathgrant/a.yaml, /etc/pathgrant/b.yaml]
+role_packs: [/etc/pathgrant/sales.yaml, /etc/pathgrant/field.yaml]
 identity:
   token_cache_entries: 1024
   sources:
@@ -126,6 +127,7 @@ stream_workers: 0
 log_level: debug
 log_format: text
 decision_log: all
+recent_decisions: 0
 memory_limit: 2GiB
 `
 
@@ -140,6 +142,7 @@ func TestFileIsRead(t *testing.T) {
 	want.Data = "/data"
 	want.Bundle = "/etc/pathgrant/bundle.yaml"
 	want.Catalogues = []string{"/etc/pathgrant/a.yaml", "/etc/pathgrant/b.yaml"}
+	want.RolePacks = []string{"/etc/pathgrant/sales.yaml", "/etc/pathgrant/field.yaml"}
 	want.Identity = identity.Config{
 		TokenCacheEntries: 1024,
 		Sources: []identity.SourceConfig{
@@ -167,6 +170,7 @@ func TestFileIsRead(t *testing.T) {
 	want.MaxConnectionIdle, want.MaxConnectionAge, want.MaxConnectionAgeGrace = 0, time.Hour, 5*time.Second
 	want.StreamWorkers = 0
 	want.LogLevel, want.LogFormat, want.DecisionLog = config.LogLevel(slog.LevelDebug), "text", audit.All
+	want.RecentDecisions = 0
 	want.MemoryLimit = 2 << 30
 	if diff := cmp.Diff(want, *c, ignoreOrigins); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
@@ -190,14 +194,15 @@ func TestFileIsRead(t *testing.T) {
 }
 
 func TestFlagBeatsFileAndFileBeatsDefault(t *testing.T) {
-	name := file(t, "listen: tcp://127.0.0.1:1\ncatalogue: one.yaml\ndata: /from/file\ncache_bytes: 2MiB\nlog_level: error\ndrain_delay: 7s\nops_listen: 127.0.0.1:5\n")
-	c := load(t, "--config", name, "--listen", "tcp://127.0.0.1:2", "--listen=127.0.0.1:3", "--catalogue", "two.yaml", "--catalogue", "three,four.yaml",
+	name := file(t, "listen: tcp://127.0.0.1:1\ncatalogue: one.yaml\nrole_packs: sales.yaml\ndata: /from/file\ncache_bytes: 2MiB\nlog_level: error\ndrain_delay: 7s\nops_listen: 127.0.0.1:5\n")
+	c := load(t, "--config", name, "--listen", "tcp://127.0.0.1:2", "--listen=127.0.0.1:3", "--catalogue", "two.yaml", "--catalogue", "three,four.yaml", "--role-pack", "field.yaml", "--role-pack", "market,ing.yaml",
 		"--data", "/from/flag", "--log-level", "warn", "--ops-listen", "off")
 	want := config.Default()
 	want.File = name
 	want.Listen = []server.Address{tcp("127.0.0.1:2"), tcp("127.0.0.1:3")}
 	want.OpsListen = config.OptionalAddress{}
 	want.Catalogues = []string{"two.yaml", "three,four.yaml"}
+	want.RolePacks = []string{"field.yaml", "market,ing.yaml"}
 	want.Data = "/from/flag"
 	want.CacheBytes = 2 << 20
 	want.LogLevel = config.LogLevel(slog.LevelWarn)
@@ -234,6 +239,9 @@ func TestEveryFlagHasItsKey(t *testing.T) {
 		key := strings.Replace(strings.ReplaceAll(f.Name, "-", "_"), "tls_", "tls.", 1)
 		if key != "admin_listen" {
 			key = strings.Replace(key, "admin_", "admin.", 1)
+		}
+		if key == "role_pack" {
+			key = "role_packs"
 		}
 		if !keys[key] && f.Name != "config" {
 			t.Errorf("--%s has no key %s in the file", f.Name, key)

@@ -35,6 +35,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.Data, "data", c.Data, "`directory` of the snapshot")
 	fs.StringVar(&c.Bundle, "bundle", c.Bundle, "`file` that assignments come from; without it the data directory is their record")
 	fs.StringArrayVar(&c.Catalogues, "catalogue", c.Catalogues, "`file` in place of the shipped catalogue; the first is the default (repeatable)")
+	fs.StringArrayVar(&c.RolePacks, "role-pack", c.RolePacks, "`file` with further predefined roles, which nobody can change (repeatable)")
 
 	fs.StringVar(&c.JWKS, "jwks", c.JWKS, "`file or URL` of the issuer's keys; without it they are discovered")
 	fs.StringVar(&c.Issuer, "issuer", c.Issuer, "`issuer` of tokens; may hold {tid}")
@@ -64,6 +65,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	text(fs, &c.LogLevel, "log-level", "lowest `level` that is logged: debug, info, warn or error")
 	text(fs, &c.LogFormat, "log-format", "`format` of the log: json or text")
 	text(fs, &c.DecisionLog, "decision-log", "`decisions` that are written down: off, denials or all")
+	fs.Uint32Var(&c.RecentDecisions, "recent-decisions", c.RecentDecisions, "how many decisions of the log can be explained by their identifiers; 0: none")
 	fs.BoolVar(&c.Pprof, "pprof", c.Pprof, "serve profiles at --ops-listen")
 	text(fs, &c.MemoryLimit, "memory-limit", "`size` that the Go runtime is to stay below: auto, off, or such as 512MiB")
 }
@@ -79,6 +81,9 @@ func key(flag string) string {
 	}
 	if rest, ok := strings.CutPrefix(key, "tls_"); ok {
 		return "tls." + rest
+	}
+	if key == "role_pack" { // each flag names one, the key all of them
+		return "role_packs"
 	}
 	return key
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ const (
 	minMemoryLimit = 32 << 20
 	maxDrain       = time.Hour
 	maxWorkers     = 65536
+	maxRecent      = 1 << 20
 )
 
 // Validate returns every problem at once, each by the name that the operator typed: the
@@ -124,6 +126,13 @@ func (v *validation) storage() {
 	for i, file := range c.Catalogues {
 		if file == "" {
 			v.problem(fmt.Sprintf("catalogue[%d]", i), "is empty: want a file name")
+		}
+	}
+	for i, file := range c.RolePacks {
+		if file == "" {
+			v.problem(fmt.Sprintf("role_packs[%d]", i), "is empty: want a file name")
+		} else if slices.Contains(c.RolePacks[:i], file) {
+			v.problem(fmt.Sprintf("role_packs[%d]", i), "%s is given twice", file)
 		}
 	}
 	if c.CacheBytes < minCacheBytes {
@@ -270,6 +279,9 @@ func (v *validation) limits() {
 	}
 	if c.MaxConnections < 0 {
 		v.problem("max_connections", "%d is below zero", c.MaxConnections)
+	}
+	if c.RecentDecisions > maxRecent {
+		v.problem("recent_decisions", "%d: want at most %d", c.RecentDecisions, maxRecent)
 	}
 	if c.StreamWorkers > maxWorkers {
 		v.problem("stream_workers", "%d: want at most %d", c.StreamWorkers, maxWorkers)

@@ -199,6 +199,7 @@ func newStatusCollector(status func() Status) *statusCollector {
 	counter("pathgrant_cache_hits_total", "Views of subjects found in the cache.", func(s *Status) uint64 { return s.Cache.Hits })
 	counter("pathgrant_cache_misses_total", "Views of subjects read from disk.", func(s *Status) uint64 { return s.Cache.Misses })
 	counter("pathgrant_cache_dropped_total", "Views of subjects that the cache did not take.", func(s *Status) uint64 { return s.Cache.Dropped })
+	counter("pathgrant_cache_alarms_total", "Cached answers that differed from the snapshot; after the first the cache is off.", func(s *Status) uint64 { return s.Cache.Alarms })
 	gauge("pathgrant_cache_bytes", "Memory that the cache accounts for.", func(s *Status) uint64 { return s.Cache.Bytes })
 	counter("pathgrant_identity_cache_hits_total", "Tokens that had been verified before.", func(s *Status) uint64 { return s.Identity.Hits })
 	counter("pathgrant_identity_cache_misses_total", "Tokens that had to be verified.", func(s *Status) uint64 { return s.Identity.Misses })

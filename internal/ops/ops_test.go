@@ -45,7 +45,7 @@ func sample() ops.Status {
 		Listeners: []string{"tcp://127.0.0.1:9191"},
 		Snapshot:  ops.SnapshotStatus{Revision: authz.Revision{Epoch: 2, Number: 17}, Proved: time.Date(2026, 11, 22, 3, 1, 0, 0, time.UTC), Quarantined: 1},
 		Source:    ops.SourceStatus{Name: "file", Error: "/etc/bundle.yaml:7:3: unknown key", LastSuccess: time.Unix(1700000000, 500000000).UTC(), Errors: 3},
-		Cache:     ops.CacheStatus{Hits: 11, Misses: 12, Dropped: 13, Bytes: 15},
+		Cache:     ops.CacheStatus{Hits: 11, Misses: 12, Dropped: 13, Bytes: 15, Alarms: 16},
 		Identity: ops.IdentityStatus{Hits: 21, Misses: 22, Keys: []ops.KeySetStatus{
 			{Issuer: "https://a"}, {Issuer: "https://b", Error: "not found"},
 		}},
@@ -195,7 +195,7 @@ func TestMetricsShowTheStatus(t *testing.T) {
 		`pathgrant_source_up{source="file"} 0`, `pathgrant_source_errors_total{source="file"} 3`,
 		`pathgrant_source_last_success_timestamp_seconds{source="file"} 1.7000000005e+09`,
 		`pathgrant_cache_hits_total 11`, `pathgrant_cache_misses_total 12`, `pathgrant_cache_dropped_total 13`,
-		`pathgrant_cache_bytes 15`,
+		`pathgrant_cache_bytes 15`, `pathgrant_cache_alarms_total 16`,
 		`pathgrant_identity_cache_hits_total 21`, `pathgrant_identity_cache_misses_total 22`, `pathgrant_identity_key_sets_failing 1`,
 		`pathgrant_decision_log_written_total 31`, `pathgrant_decision_log_dropped_total 32`, `pathgrant_decision_log_failed_total 33`,
 		`pathgrant_certificate_expiry_timestamp_seconds 1.8e+09`, `pathgrant_certificate_files_valid 0`,

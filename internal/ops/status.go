@@ -85,6 +85,9 @@ type CacheStatus struct {
 	Misses  uint64 `json:"misses"`
 	Dropped uint64 `json:"dropped"`
 	Bytes   uint64 `json:"bytes"`
+	// Alarms counts what was found to differ from the snapshot; after the first the cache is
+	// off.
+	Alarms uint64 `json:"alarms"`
 }
 
 // IdentityStatus counts the use of the cache of verified tokens, and shows the key sets.

@@ -54,6 +54,7 @@ type Administration struct {
 	pathgrantv1.UnimplementedRoleDefinitionServiceServer
 	pathgrantv1.UnimplementedRoleAssignmentServiceServer
 	pathgrantv1.UnimplementedDirectoryServiceServer
+	pathgrantv1.UnimplementedDataverseServiceServer
 	pathgrantv1.UnimplementedSnapshotServiceServer
 	pathgrantv1.UnimplementedAuditServiceServer
 	pathgrantv1.UnimplementedOperatorServiceServer
@@ -77,6 +78,7 @@ func AdministrationServices() []*grpc.ServiceDesc {
 		&pathgrantv1.RoleDefinitionService_ServiceDesc,
 		&pathgrantv1.RoleAssignmentService_ServiceDesc,
 		&pathgrantv1.DirectoryService_ServiceDesc,
+		&pathgrantv1.DataverseService_ServiceDesc,
 		&pathgrantv1.SnapshotService_ServiceDesc,
 		&pathgrantv1.AuditService_ServiceDesc,
 		&pathgrantv1.OperatorService_ServiceDesc,

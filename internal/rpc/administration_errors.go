@@ -116,14 +116,20 @@ var fieldNames = map[string]string{
 	"Environment.Group":     "environment.environment_group",
 	"Principal.Principal":   "principal.principal",
 	"BusinessUnit.ID":       "business_unit.id",
-	"Owner":                 "principal",
-	"Size":                  "page_size",
-	"Token":                 "page_token",
-	"Page.Size":             "page_size",
-	"Page.Token":            "page_token",
-	"After":                 "after_revision",
-	"RequestID":             "request_id",
-	"RoleDefinition.CopyOf": "copy_of",
+	"Environment.Dataverse": "environment.dataverse",
+
+	"RoleDefinition.Environment":  "role_definition.environment",
+	"RoleDefinition.BusinessUnit": "role_definition.business_unit",
+	"Item.User.BusinessUnit":      "item.user.business_unit",
+	"Item.Team.BusinessUnit":      "item.team.business_unit",
+	"Owner":                       "principal",
+	"Size":                        "page_size",
+	"Token":                       "page_token",
+	"Page.Size":                   "page_size",
+	"Page.Token":                  "page_token",
+	"After":                       "after_revision",
+	"RequestID":                   "request_id",
+	"RoleDefinition.CopyOf":       "copy_of",
 }
 
 // protoField finds the field of a message that a field of a request of admin came from. One

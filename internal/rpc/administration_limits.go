@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pathgrantv1 "github.com/pathgrant/pathgrant/pkg/api/pathgrant/v1"
 )
 
 // The limits of administration's requests: bytes of text, and counts of items.
@@ -19,6 +21,9 @@ const (
 	maxOwners        = 100
 	maxMembers       = 1000
 	maxEtag          = 128
+	maxClasses       = 16
+	maxUses          = 1000
+	maxPrincipals    = 1000
 	maxPageToken     = 4096
 	maxChunk         = 1 << 20
 )
@@ -42,6 +47,64 @@ var fieldLimits = map[protoreflect.FullName]fieldLimit{
 	"pathgrant.v1.RoleDefinition.permissions_exceptions": {bytes: maxPermission, items: maxPatterns},
 	"pathgrant.v1.RoleDefinition.assignable_scopes":      {bytes: maxScope, items: maxTemplates},
 	"pathgrant.v1.RoleDefinition.restricted_scopes":      {bytes: maxScope, items: maxTemplates},
+
+	"pathgrant.v1.RoleDefinition.category":            {bytes: maxName},
+	"pathgrant.v1.RoleDefinition.aliases":             {bytes: maxName, items: maxTemplates},
+	"pathgrant.v1.RoleDefinition.privileges":          {bytes: maxPermission, items: maxPatterns},
+	"pathgrant.v1.RoleDefinition.environment":         {bytes: maxID},
+	"pathgrant.v1.RoleDefinition.business_unit":       {bytes: maxID},
+	"pathgrant.v1.RoleDefinition.assignable_roles":    {bytes: maxName, items: maxPatterns},
+	"pathgrant.v1.RoleDefinition.missing_to_open_app": {bytes: maxPermission, items: maxPatterns},
+	"pathgrant.v1.RoleTerms.held_by":                  {bytes: maxName, items: maxTemplates},
+	"pathgrant.v1.RoleTerms.held_by_team_named":       {bytes: maxName},
+	"pathgrant.v1.RoleTerms.comes_by":                 {bytes: maxName},
+	"pathgrant.v1.RoleTerms.database":                 {bytes: maxName},
+	"pathgrant.v1.RoleTerms.companion":                {bytes: maxID},
+	"pathgrant.v1.ApplyAdminRoleRequest.environment":  {bytes: maxID},
+
+	"pathgrant.v1.DataverseItem.environment":           {bytes: maxID},
+	"pathgrant.v1.DataverseItem.etag":                  {bytes: maxEtag},
+	"pathgrant.v1.DataverseTable.name":                 {bytes: maxName},
+	"pathgrant.v1.DataverseTable.classes":              {bytes: maxName, items: maxClasses},
+	"pathgrant.v1.DataverseTable.ownership":            {bytes: maxName},
+	"pathgrant.v1.DataverseTable.entity_set":           {bytes: maxName},
+	"pathgrant.v1.DataverseTable.secured_columns":      {bytes: maxName, items: maxUses},
+	"pathgrant.v1.DataverseUser.business_unit":         {bytes: maxID},
+	"pathgrant.v1.DataverseTeam.id":                    {bytes: maxID},
+	"pathgrant.v1.DataverseTeam.display_name":          {bytes: maxName},
+	"pathgrant.v1.DataverseTeam.team_type":             {bytes: maxName},
+	"pathgrant.v1.DataverseTeam.business_unit":         {bytes: maxID},
+	"pathgrant.v1.DataverseTeam.group":                 {bytes: maxID},
+	"pathgrant.v1.DataverseTeam.members":               {items: maxPrincipals},
+	"pathgrant.v1.DataverseColumnProfile.id":           {bytes: maxID},
+	"pathgrant.v1.DataverseColumnProfile.display_name": {bytes: maxName},
+	"pathgrant.v1.DataverseColumnProfile.columns":      {items: maxUses},
+	"pathgrant.v1.DataverseColumnProfile.principals":   {items: maxPrincipals},
+	"pathgrant.v1.DataverseColumnRight.table":          {bytes: maxName},
+	"pathgrant.v1.DataverseColumnRight.column":         {bytes: maxName},
+	"pathgrant.v1.DataverseColumnRight.rights":         {bytes: maxName, items: maxClasses},
+	"pathgrant.v1.DataverseShare.table":                {bytes: maxName},
+	"pathgrant.v1.DataverseShare.record":               {bytes: maxID},
+	"pathgrant.v1.DataverseShare.rights":               {bytes: maxName, items: maxClasses},
+	"pathgrant.v1.DataverseApp.id":                     {bytes: maxID},
+	"pathgrant.v1.DataverseApp.display_name":           {bytes: maxName},
+	"pathgrant.v1.DataverseApp.shared_with":            {items: maxPrincipals},
+	"pathgrant.v1.DataverseApp.tables":                 {items: maxUses},
+	"pathgrant.v1.DataverseTableUse.table":             {bytes: maxName},
+	"pathgrant.v1.DataverseTableUse.privileges":        {bytes: maxName, items: maxClasses},
+	"pathgrant.v1.DataverseFlow.id":                    {bytes: maxID},
+	"pathgrant.v1.DataverseFlow.display_name":          {bytes: maxName},
+	"pathgrant.v1.DataverseFlow.run_only_users":        {items: maxPrincipals},
+	"pathgrant.v1.DataverseFlow.connections":           {items: maxUses},
+	"pathgrant.v1.DataverseConnection.name":            {bytes: maxName},
+	"pathgrant.v1.DataverseConnection.connector":       {bytes: maxName},
+	"pathgrant.v1.DataverseConnection.provider":        {bytes: maxName},
+	"pathgrant.v1.DataverseConnection.tables":          {items: maxUses},
+	"pathgrant.v1.PutItemRequest.if_match":             {bytes: maxEtag},
+	"pathgrant.v1.DeleteItemRequest.if_match":          {bytes: maxEtag},
+	"pathgrant.v1.ListItemsRequest.tenant":             {bytes: maxID},
+	"pathgrant.v1.ListItemsRequest.environment":        {bytes: maxID},
+	"pathgrant.v1.ListItemsRequest.page_token":         {bytes: maxPageToken},
 
 	"pathgrant.v1.ListRoleDefinitionsRequest.tenant":    {bytes: maxID},
 	"pathgrant.v1.GetRoleDefinitionRequest.tenant":      {bytes: maxID},
@@ -124,6 +187,12 @@ var fieldLimits = map[protoreflect.FullName]fieldLimit{
 // adminLimits returns a status that names the first field that is outside its limit. What
 // is no message of administration has no limits here.
 func adminLimits(in any) error {
+	if question, ok := in.(*pathgrantv1.ExplainRequest); ok {
+		return explainLimits(question)
+	}
+	if known, err := reverseLimits(in); known {
+		return err
+	}
 	message, ok := in.(proto.Message)
 	if !ok || message.ProtoReflect().Descriptor().ParentFile().Package() != "pathgrant.v1" {
 		return nil

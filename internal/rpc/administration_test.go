@@ -79,7 +79,7 @@ func newOffice(t testing.TB) *office {
 		t.Fatal(err)
 	}
 	store, err := snapshot.Open(t.Context(), snapshot.Options{
-		Dir: t.TempDir(), CacheBytes: 1 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: true,
+		Dir: t.TempDir(), CacheBytes: 1 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(), FoldCase: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func newOffice(t testing.TB) *office {
 		t.Fatal(err)
 	}
 	a, err := admin.New(admin.Options{
-		Store: admin.FromSnapshot(store), Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(), FoldCase: true, Writable: true,
+		Store: admin.FromSnapshot(store), Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.All(), FoldCase: true, Writable: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -263,6 +263,10 @@ var filled = map[string]string{
 	"ListBusinessUnits":      `{"environment":"e1"}`,
 	"PutBusinessUnit":        `{"businessUnit":{"id":"b","environment":"e1"}}`,
 	"DeleteBusinessUnit":     `{"id":"b","environment":"e1","ifMatch":"*"}`,
+	"ApplyAdminRole":         `{"environment":"e1"}`,
+	"PutItem":                `{"item":{"environment":"e1","table":{"name":"Order","classes":["custom"],"ownership":"User"}}}`,
+	"DeleteItem":             `{"item":{"environment":"e1","table":{"name":"Order"}},"ifMatch":"*"}`,
+	"ListItems":              `{"environment":"e1","kind":"DATAVERSE_KIND_TABLE"}`,
 	"Bootstrap":              `{"tenant":"t1","principal":{"type":"PRINCIPAL_TYPE_USER","id":"ada"}}`,
 	"BreakGlass":             `{"tenant":"t1","principal":{"type":"PRINCIPAL_TYPE_USER","id":"ada"},"justification":"x"}`,
 	"PutTenant":              `{"context":{"tenant":"t1"}}`,

@@ -34,9 +34,25 @@ var bounds = map[protoreflect.FullName]bound{
 	"pathgrant.v1.HttpRequest.HeadersEntry.key":   {bytes: 256},
 	"pathgrant.v1.HttpRequest.HeadersEntry.value": {bytes: 256},
 	"pathgrant.v1.CheckQuestion.catalogue":        {bytes: 128},
-	"pathgrant.v1.BatchCheckRequest.questions":    {items: 1000},
-	"pathgrant.v1.ResolveRequest.tenant":          {bytes: 256},
-	"pathgrant.v1.ResolveRequest.catalogue":       {bytes: 128},
+
+	"pathgrant.v1.HttpRequest.context_extensions":           {items: 16},
+	"pathgrant.v1.HttpRequest.ContextExtensionsEntry.key":   {bytes: 256},
+	"pathgrant.v1.HttpRequest.ContextExtensionsEntry.value": {bytes: 256},
+	"pathgrant.v1.DataverseRecord.id":                       {bytes: 256},
+	"pathgrant.v1.DataverseRecord.business_unit":            {bytes: 256},
+	"pathgrant.v1.PermissionTarget.columns":                 {1000, 128},
+	"pathgrant.v1.RelateTarget.table":                       {bytes: 128},
+	"pathgrant.v1.CompositeQuestion.composite":              {bytes: 128},
+	"pathgrant.v1.CompositeQuestion.scope":                  {bytes: 1024},
+	"pathgrant.v1.CompositeQuestion.object":                 {bytes: 256},
+	"pathgrant.v1.CompositeQuestion.connectors":             {items: 100},
+	"pathgrant.v1.CompositeQuestion.ConnectorsEntry.key":    {bytes: 128},
+	"pathgrant.v1.CompositeQuestion.facts":                  {items: 100},
+	"pathgrant.v1.CompositeQuestion.FactsEntry.key":         {bytes: 128},
+
+	"pathgrant.v1.BatchCheckRequest.questions": {items: 1000},
+	"pathgrant.v1.ResolveRequest.tenant":       {bytes: 256},
+	"pathgrant.v1.ResolveRequest.catalogue":    {bytes: 128},
 }
 
 // A field that is added to a request must be given its limit.
@@ -57,7 +73,7 @@ func TestEverythingThatARequestCanHoldIsBounded(t *testing.T) {
 			}
 		}
 	}
-	for _, in := range []proto.Message{&pathgrantv1.CheckRequest{}, &pathgrantv1.BatchCheckRequest{}, &pathgrantv1.ResolveRequest{}} {
+	for _, in := range []proto.Message{&pathgrantv1.CheckRequest{}, &pathgrantv1.BatchCheckRequest{}, &pathgrantv1.ResolveRequest{}, &pathgrantv1.CheckCompositeRequest{}} {
 		visit(in.ProtoReflect().Descriptor())
 	}
 	for name := range bounds {
@@ -77,7 +93,7 @@ func overIn(m protoreflect.Message) bool {
 			over = over || v.Map().Len() > b.items
 			key, value := bounds[f.MapKey().FullName()], bounds[f.MapValue().FullName()]
 			v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-				over = over || len(k.String()) > key.bytes || len(v.String()) > value.bytes
+				over = over || len(k.String()) > key.bytes || f.MapValue().Kind() == protoreflect.StringKind && len(v.String()) > value.bytes
 				return !over
 			})
 		case f.IsList():
@@ -108,6 +124,7 @@ func FuzzBatchCheck(f *testing.F) {
 		{Questions: []*pathgrantv1.CheckQuestion{direct("ada", "PowerApps.Apps.Read", "/tenants/t1"), asks(nil, "GET", "/health"), {}}},
 		{Questions: []*pathgrantv1.CheckQuestion{asks(subject("ada"), "GET", "/")}, AtLeastRevision: &pathgrantv1.Revision{Epoch: 1, Number: 2}},
 		{Questions: []*pathgrantv1.CheckQuestion{direct(strings.Repeat("p", 257), "PowerApps.Apps.Read", "/tenants/t1")}},
+		{Questions: []*pathgrantv1.CheckQuestion{relating()}},
 	} {
 		wire, err := proto.Marshal(in)
 		if err != nil {
@@ -152,6 +169,41 @@ func FuzzBatchCheck(f *testing.F) {
 			if allowed := d.GetEffect() == pathgrantv1.Effect_EFFECT_ALLOW; allowed != whole {
 				t.Errorf("question %d, %v: wholly read %t, allowed %t", i, q, whole, allowed)
 			}
+		}
+	})
+}
+
+// FuzzCheckComposite: whatever comes in, the call fails with INVALID_ARGUMENT exactly where
+// something is over its limit, and what was not wholly read is not decided on.
+func FuzzCheckComposite(f *testing.F) {
+	for _, q := range []*pathgrantv1.CompositeQuestion{
+		nil,
+		{Subject: subject("ada"), Composite: "run-only-flow", Scope: "/tenants/t1/environments/e1", Object: "f1", Connectors: map[string]bool{"mail": true}, Facts: map[string]bool{"licence": false}},
+		{Subject: &pathgrantv1.Subject{Tenant: "t1", Groups: []string{""}}},
+		{Facts: map[string]bool{strings.Repeat("f", 129): true}},
+	} {
+		wire, err := proto.Marshal(&pathgrantv1.CheckCompositeRequest{Question: q})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire)
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		in := &pathgrantv1.CheckCompositeRequest{}
+		if proto.Unmarshal(wire, in) != nil {
+			return
+		}
+		s := rpc.New(rpc.Options{Composites: compositeDecider(func(r *ask.CompositeRequest, a *ask.CompositeAnswer) {
+			if a.Reason = authz.Granted; r.Unreadable != "" || r.Subject == nil {
+				a.Reason = authz.BadRequest
+			}
+		})})
+		out, err := s.CheckComposite(t.Context(), in)
+		if over := overIn(in.ProtoReflect()); (status.Code(err) == codes.InvalidArgument) != over || err != nil && !over {
+			t.Fatalf("over a limit: %t, and the call ends with %v", over, err)
+		}
+		if err == nil && out.GetDecision().GetEffect() == pathgrantv1.Effect_EFFECT_ALLOW && in.GetQuestion().GetSubject().GetPrincipal().GetId() == "" {
+			t.Error("allowed nobody")
 		}
 	})
 }

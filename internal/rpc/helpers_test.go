@@ -106,15 +106,21 @@ type product struct {
 
 func newProduct(t testing.TB) *product {
 	t.Helper()
+	return newProductOf(t, firstCatalogue)
+}
+
+// newProductOf is newProduct with another first catalogue.
+func newProductOf(t testing.TB, first string) *product {
+	t.Helper()
 	catalogues, err := naming.Load(
-		naming.Source{File: "first.yaml", Text: []byte(firstCatalogue)},
+		naming.Source{File: "first.yaml", Text: []byte(first)},
 		naming.Source{File: "second.yaml", Text: []byte(secondCatalogue)},
 	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	store, err := snapshot.Open(t.Context(), snapshot.Options{
-		Dir: t.TempDir(), CacheBytes: 1 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.Shipped(),
+		Dir: t.TempDir(), CacheBytes: 1 << 20, Vocabulary: catalogues.Vocabulary(), ShippedRoles: roles.All(), StandardTables: roles.StandardTables(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +135,7 @@ func newProduct(t testing.TB) *product {
 		Catalogues: catalogues, Snapshots: store, Log: log, Now: func() time.Time { return noon },
 	})
 	p := &product{store: store}
-	p.AuthorizationServiceClient = dial(t, rpc.Options{Decider: g, Mapper: g, Log: log})
+	p.AuthorizationServiceClient = dial(t, rpc.Options{Decider: g, Mapper: g, Composites: g, Log: log})
 	return p
 }
 

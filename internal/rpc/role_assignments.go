@@ -70,6 +70,17 @@ func (s *Administration) DeleteRoleAssignment(ctx context.Context, in *pathgrant
 	return &pathgrantv1.DeleteRoleAssignmentResponse{RoleAssignment: roleAssignment(made.RoleAssignment), Revision: revision(made.Revision)}, nil
 }
 
+// ApplyAdminRole implements RoleAssignmentService.
+func (s *Administration) ApplyAdminRole(ctx context.Context, in *pathgrantv1.ApplyAdminRoleRequest) (*pathgrantv1.ApplyAdminRoleResponse, error) {
+	made, err := s.o.Admin.ApplyAdminRole(ctx, caller(ctx), admin.ApplyAdminRoleRequest{
+		Context: changeContext(in.GetContext()), Environment: in.GetEnvironment(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &pathgrantv1.ApplyAdminRoleResponse{RoleAssignment: roleAssignment(made.RoleAssignment), Revision: revision(made.Revision)}, nil
+}
+
 func roleAssignment(a admin.RoleAssignment) *pathgrantv1.RoleAssignment {
 	out := &pathgrantv1.RoleAssignment{
 		Id: a.ID, Principal: shownPrincipal(a.Principal), RoleDefinitionId: a.RoleDefinitionID, RoleDefinitionName: a.RoleDefinitionName,

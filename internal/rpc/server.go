@@ -36,6 +36,8 @@ const maxWait = 10 * time.Second
 type Options struct {
 	Decider ask.BatchDecider
 	Mapper  ask.Mapper
+	// Composites answers composite questions; nil: the server answers none.
+	Composites ask.CompositeDecider
 	// FoldCase compares identifiers that are not GUIDs without case, as the catalogue says.
 	FoldCase bool
 	Log      *slog.Logger // nil: none
@@ -148,7 +150,10 @@ func (s *Server) request(r *ask.Request, question *pathgrantv1.CheckQuestion) {
 	*r = ask.Request{Adapter: Adapter, Catalogue: question.GetCatalogue()}
 	switch target := question.GetTarget().(type) {
 	case *pathgrantv1.CheckQuestion_Permission:
-		r.Permission, r.Scope = target.Permission.GetPermission(), target.Permission.GetScope()
+		if err := s.setPermission(r, target.Permission); err != nil {
+			r.Unreadable = err.Error()
+			return
+		}
 	case *pathgrantv1.CheckQuestion_HttpRequest:
 		setHTTP(r, target.HttpRequest)
 	default:
@@ -158,7 +163,7 @@ func (s *Server) request(r *ask.Request, question *pathgrantv1.CheckQuestion) {
 	if question.GetSubject() == nil {
 		return // nobody: a public route may still be allowed
 	}
-	subject, err := s.subject(question.GetSubject())
+	subject, err := s.subject("subject", question.GetSubject())
 	if err != nil {
 		r.Unreadable = err.Error()
 		return
@@ -166,15 +171,48 @@ func (s *Server) request(r *ask.Request, question *pathgrantv1.CheckQuestion) {
 	r.Subject = subject
 }
 
-func (s *Server) subject(in *pathgrantv1.Subject) (*authz.Subject, error) {
+// setPermission turns a permission and what goes with it into ours.
+func (s *Server) setPermission(r *ask.Request, in *pathgrantv1.PermissionTarget) (err error) {
+	r.Permission, r.Scope = in.GetPermission(), in.GetScope()
+	r.Columns, r.AllColumns = in.GetColumns(), in.GetAllColumns()
+	if r.Record, err = record("record", in.GetRecord()); err != nil {
+		return err
+	}
+	if other := in.GetRelate(); other != nil {
+		r.Relate = &ask.Relate{Table: other.GetTable(), ManyToMany: other.GetManyToMany()}
+		if r.Relate.Record, err = record("relate.record", other.GetRecord()); err != nil {
+			return err
+		}
+	}
+	if in.GetOnBehalfOf() != nil {
+		r.OnBehalfOf, err = s.subject("on_behalf_of", in.GetOnBehalfOf())
+	}
+	return err
+}
+
+func record(field string, in *pathgrantv1.DataverseRecord) (*ask.Record, error) {
+	if in == nil {
+		return nil, nil
+	}
+	if in.GetOwner() != nil && in.GetOwner().GetId() == "" {
+		return nil, fmt.Errorf("%s.owner: it has no identifier", field)
+	}
+	r := &ask.Record{ID: in.GetId(), BusinessUnit: in.GetBusinessUnit()}
+	if in.GetOwner() != nil {
+		r.Owner = principal(in.GetOwner())
+	}
+	return r, nil
+}
+
+func (s *Server) subject(field string, in *pathgrantv1.Subject) (*authz.Subject, error) {
 	// An identifier that got lost on the way here may be that of a DENY.
 	if i := slices.Index(in.GetGroups(), ""); i >= 0 {
-		return nil, fmt.Errorf("%s is empty", indexed("subject.groups", i))
+		return nil, fmt.Errorf("%s is empty", indexed(field+".groups", i))
 	}
 	if i := slices.Index(in.GetDirectoryRoles(), ""); i >= 0 {
-		return nil, fmt.Errorf("%s is empty", indexed("subject.directory_roles", i))
+		return nil, fmt.Errorf("%s is empty", indexed(field+".directory_roles", i))
 	}
-	return authz.NewSubject(authz.SubjectSpec{
+	subject, err := authz.NewSubject(authz.SubjectSpec{
 		Tenant:         in.GetTenant(),
 		Principal:      principal(in.GetPrincipal()),
 		Groups:         in.GetGroups(),
@@ -182,12 +220,19 @@ func (s *Server) subject(in *pathgrantv1.Subject) (*authz.Subject, error) {
 		GroupsUnknown:  in.GetGroupsUnknown(),
 		FoldCase:       s.o.FoldCase,
 	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return subject, nil
 }
 
 func setHTTP(r *ask.Request, in *pathgrantv1.HttpRequest) {
 	r.HTTP, r.Method, r.Host, r.Path, r.GRPC = true, in.GetMethod(), in.GetHost(), in.GetPath(), in.GetGrpc()
 	if headers := in.GetHeaders(); len(headers) > 0 {
 		r.Header = func(name string) string { return headers[name] }
+	}
+	if extensions := in.GetContextExtensions(); len(extensions) > 0 {
+		r.ContextExtension = func(name string) string { return extensions[name] }
 	}
 }
 
@@ -227,6 +272,9 @@ func decision(a *ask.Answer) *pathgrantv1.Decision {
 		if g.Expires != 0 {
 			d.Assignment.ExpiresTime = timestamppb.New(time.Unix(g.Expires, 0))
 		}
+	}
+	if a.Record != nil {
+		d.Dataverse = dataverse(a)
 	}
 	return d
 }
