@@ -89,8 +89,9 @@ the operator's secret is.`,
 	return cmd
 }
 
-// largeBundle is the size in bytes from which on a bundle is not held in memory.
-const largeBundle = 32 << 20
+// largeBundle is the size in bytes from which on a bundle is not held in memory. Only a test
+// changes it, so as not to need one of that size.
+var largeBundle int64 = 32 << 20
 
 // importing is one run of the import command.
 type importing struct {
