@@ -103,7 +103,7 @@ func TestReadmeConsoleBlocksAreTrue(t *testing.T) {
 func TestReadmeFilesAreAccepted(t *testing.T) {
 	_, blocks := readme(t)
 	names := inReadmeFiles(t, blocks)
-	for _, want := range []string{"policy.yaml", "pathgrant.yaml", "catalogue.yaml"} {
+	for _, want := range []string{"policy.yaml", "pathgrant.yaml", "catalogue.yaml", "role-pack.yaml"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("the README has no file %s", want)
 		}
@@ -112,8 +112,8 @@ func TestReadmeFilesAreAccepted(t *testing.T) {
 		t.Errorf("the README's settings are refused: %v", err)
 	}
 	var errs bytes.Buffer
-	if code := run(t.Context(), []string{"import", "--dry-run", "policy.yaml"}, strings.NewReader(""), &errs, &errs); code != exitOK {
-		t.Errorf("the README's bundle is refused: %s", errs.String())
+	if code := run(t.Context(), []string{"import", "--dry-run", "--role-pack", "role-pack.yaml", "policy.yaml"}, strings.NewReader(""), &errs, &errs); code != exitOK {
+		t.Errorf("the README's bundle or role pack is refused: %s", errs.String())
 	}
 }
 

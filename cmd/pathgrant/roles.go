@@ -79,11 +79,14 @@ func (r *shownRole) kind() string {
 	return "custom"
 }
 
-// category says what a role is of: of the platform, a security role of an environment, ….
+// category says what a role is of: of the platform, of a role pack, a security role of an
+// environment, ….
 func (r *shownRole) category() string {
 	switch {
 	case r.Environment != "":
 		return "Dataverse, " + r.Environment
+	case r.Pack != "":
+		return r.Category + ", pack " + r.Pack
 	case r.Category != "":
 		return r.Category
 	}

@@ -157,6 +157,9 @@ func (a *Admin) PutItem(ctx context.Context, c Caller, q PutItemRequest) (ItemRe
 		if err != nil {
 			return ItemResult{}, err
 		}
+		if err := t.guardRunning(k, about, old, item); err != nil {
+			return ItemResult{}, err
+		}
 		err = t.apply(k, about, func() error {
 			var before any
 			if exists {

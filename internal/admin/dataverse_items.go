@@ -502,7 +502,7 @@ func (i *appItem) load(r Reader, tenant string) (dataItem, bool, error) {
 	return &appItem{found}, ok, err
 }
 
-func (i *appItem) touches(*txn, dataItem) (touch, error) { return touch{}, nil }
+func (i *appItem) touches(_ *txn, next dataItem) (touch, error) { return touchOfReceivers(i, next) }
 
 // A flowItem is a flow.
 type flowItem struct{ snapshot.Flow }
@@ -569,4 +569,12 @@ func (i *flowItem) load(r Reader, tenant string) (dataItem, bool, error) {
 	return &flowItem{found}, ok, err
 }
 
-func (i *flowItem) touches(*txn, dataItem) (touch, error) { return touch{}, nil }
+func (i *flowItem) touches(_ *txn, next dataItem) (touch, error) { return touchOfReceivers(i, next) }
+
+// touchOfReceivers is about all that an app or a flow is shared with, before or after.
+func touchOfReceivers(items ...dataItem) (about touch, err error) {
+	for _, item := range items {
+		about.principals = append(about.principals, runningOf(item).with...)
+	}
+	return about, nil
+}

@@ -62,8 +62,9 @@ func (t *txn) createDefinition(q *CreateRoleDefinitionRequest) (RoleDefinitionRe
 		if err := t.copyDefinition(q.CopyOf, &def); err != nil {
 			return RoleDefinitionResult{}, err
 		}
-	case def.Environment != "" && len(def.Privileges) == 0 && !q.Empty:
-		def.Privileges, begun = t.a.newPrivileges(), true
+	case def.Environment != "" && len(def.Privileges)+len(def.Permissions) == 0 && !q.Empty:
+		t.a.begin(&def)
+		begun = true
 	}
 	def.ID = newID()
 	if err := t.checkDefinition(&def); err != nil {
@@ -114,7 +115,7 @@ func (t *txn) copyDefinition(of string, def *authz.RoleDefinition) error {
 	case !source.IsSecurityRole() && def.Environment != "":
 		return failf(Invalid, "RoleDefinition.Environment", "leave it out", "%q is a role of the platform, and a copy of it belongs to no environment", source.Name)
 	case source.IsSecurityRole():
-		def.Privileges, def.TeamOnly = source.Privileges, source.TeamOnly
+		def.Privileges, def.TeamOnly, def.Permissions = source.Privileges, source.TeamOnly, t.a.playing(&source)
 		if def.BusinessUnit == "" && source.Environment == def.Environment {
 			def.BusinessUnit = source.BusinessUnit
 		}

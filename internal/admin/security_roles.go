@@ -27,10 +27,20 @@ func (a *Admin) appOpener() (authz.RoleDefinition, bool) {
 	return a.shipped[i], true
 }
 
-// newPrivileges are what a new security role begins with.
-func (a *Admin) newPrivileges() []string {
+// begin gives a new security role what it begins with: what opening an app takes.
+func (a *Admin) begin(def *authz.RoleDefinition) {
 	opener, _ := a.appOpener()
-	return slices.Clone(opener.Privileges)
+	def.Privileges, def.Permissions = slices.Clone(opener.Privileges), a.playing(&opener)
+}
+
+// playing is what a custom security role that is made like another one carries of the
+// platform.
+func (a *Admin) playing(like *authz.RoleDefinition) []string {
+	id, known := a.vocabulary.ID(authz.PlayApps)
+	if role, err := a.vocabulary.CompileShipped(*like); err != nil || !known || !role.GrantSet().Has(id) {
+		return nil
+	}
+	return []string{authz.PlayApps}
 }
 
 // missingToOpenApp is what a custom security role lacks for its holder to open an app with no
@@ -58,6 +68,9 @@ func (a *Admin) missingToOpenApp(r Reader, tenant string, def *authz.RoleDefinit
 		return nil, fmt.Errorf("compile %s: %w", opener.Name, err)
 	}
 	var missing []string
+	if len(a.playing(&opener)) > 0 && len(a.playing(def)) == 0 {
+		missing = append(missing, authz.PlayApps)
+	}
 	for name := range privilegesOf(db, func(table authz.TableID, p authz.Privilege) bool {
 		return needed.Reach(table, p) != authz.NoReach && role.Reach(table, p) == authz.NoReach
 	}) {
@@ -140,8 +153,8 @@ func (t *txn) mayRecords(environment, table string, privilege authz.Privilege, r
 
 // checkSecurityRole checks a custom security role and brings it into its one form.
 func (t *txn) checkSecurityRole(def *authz.RoleDefinition) error {
-	if len(def.Permissions)+len(def.PermissionsExceptions) > 0 {
-		return fail(Invalid, "RoleDefinition.Permissions", "a security role gives privileges in a database, and no permissions of the platform", "make a second role for those")
+	if def.CarriesMore() {
+		return fail(Invalid, "RoleDefinition.Permissions", "a security role gives privileges in a database, and of the permissions of the platform "+authz.PlayApps+" at most", "make a second role for those")
 	}
 	if len(def.AssignableScopes)+len(def.RestrictedScopes) > 0 {
 		return fail(Invalid, "RoleDefinition.AssignableScopes", "a security role is assigned at its environment and at the business units of it", "leave the scopes out")

@@ -45,7 +45,7 @@ tenants:
       - {id: f1, environment: e1, displayName: Nightly, maker: {principalType: ApplicationUser, principalObjectId: a1}, runOnlyUsers: [{principalType: User, principalObjectId: u1}], connections: [{name: mail, connector: shared_office365}, {name: data, connector: dataverse, provider: maker, tables: [{table: order}]}, {name: more, connector: dataverse, provider: RunOnlyUser}]}
       - {id: f2, environment: e1, connections: []}
     roleDefinitions:
-      - {roleDefinitionId: r1, roleDefinitionName: Clerk, description: Enters orders., environment: e1, businessUnit: b1, privileges: ["Dataverse.Order.{CRWD,Append}@User", "dataverse.{Core}.read@organization"], teamOnly: true, assignableRoles: [clerk, Environment User, "{securityRoles}"]}
+      - {roleDefinitionId: r1, roleDefinitionName: Clerk, description: Enters orders., environment: e1, businessUnit: b1, permissions: [PowerApps.Apps.Play], privileges: ["Dataverse.Order.{CRWD,Append}@User", "dataverse.{Core}.read@organization"], teamOnly: true, assignableRoles: [clerk, Environment User, "{securityRoles}"]}
       - {roleDefinitionId: r2, roleDefinitionName: Nothing, environment: e2}
       - {roleDefinitionId: r3, roleDefinitionName: Deputy, permissions: [PowerApps.Apps.Read], assignableRoles: [4B6803E3-29D4-8AF9-A346-14CCA3FF48FD]}
     roleAssignments:
@@ -114,7 +114,7 @@ func databaseData() *snapshot.Data {
 		},
 		RoleDefinitions: []authz.RoleDefinition{
 			{
-				ID: "r1", Name: "Clerk", Description: "Enters orders.", Environment: "e1", BusinessUnit: "b1", TeamOnly: true,
+				ID: "r1", Name: "Clerk", Description: "Enters orders.", Environment: "e1", BusinessUnit: "b1", TeamOnly: true, Permissions: []string{"PowerApps.Apps.Play"},
 				Privileges: []string{"Dataverse.Order.{CRWD,Append}@User", "dataverse.{Core}.read@organization"},
 				Terms:      &authz.RoleTerms{AssignableRoles: []string{"236750cd-45ae-4939-ab12-b24b920ced93", "r1", "{securityRoles}"}},
 			},
@@ -166,7 +166,7 @@ tenants:
       - {id: f1, environment: e1, displayName: Nightly, maker: {principalType: ApplicationUser, principalObjectId: a1}, runOnlyUsers: [{principalType: User, principalObjectId: u1}], connections: [{name: data, connector: dataverse, provider: Maker, tables: [{table: order}]}, {name: mail, connector: shared_office365}, {name: more, connector: dataverse, provider: RunOnlyUser}]}
       - {id: f2, environment: e1}
     roleDefinitions:
-      - {roleDefinitionId: r1, roleDefinitionName: Clerk, description: "Enters orders.", environment: e1, businessUnit: b1, privileges: ["Dataverse.Order.{CRWD,Append}@User", "dataverse.{Core}.read@organization"], teamOnly: true, assignableRoles: [236750cd-45ae-4939-ab12-b24b920ced93, r1, "{securityRoles}"]}
+      - {roleDefinitionId: r1, roleDefinitionName: Clerk, description: "Enters orders.", environment: e1, businessUnit: b1, permissions: ["PowerApps.Apps.Play"], privileges: ["Dataverse.Order.{CRWD,Append}@User", "dataverse.{Core}.read@organization"], teamOnly: true, assignableRoles: [236750cd-45ae-4939-ab12-b24b920ced93, r1, "{securityRoles}"]}
       - {roleDefinitionId: r2, roleDefinitionName: Nothing, environment: e2}
       - {roleDefinitionId: r3, roleDefinitionName: Deputy, permissions: [PowerApps.Apps.Read], assignableScopes: ["/tenants/{0}"], assignableRoles: [4b6803e3-29d4-8af9-a346-14cca3ff48fd]}
     roleAssignments:

@@ -148,7 +148,11 @@ func (t *tenantReader) readSecurityRole(f *fields, role *customRole) {
 	role.BusinessUnit = t.businessUnit(f, role.Environment)
 	role.TeamOnly = f.bool("teamOnly")
 	role.Privileges = t.readPrivileges(f, role.Environment)
-	f.refuse("a security role gives privileges alone: leave it out, or make two roles of it", "permissions", "permissionsExceptions")
+	f.refuse("a security role gives privileges alone: leave it out, or make two roles of it", "permissionsExceptions")
+	role.Permissions = t.readPatterns(f, "permissions")
+	if at, ok := f.value("permissions"); ok && role.CarriesMore() {
+		at.Problemf("a security role gives privileges, and of the platform %s at most: leave the others out, or make two roles of it", authz.PlayApps)
+	}
 	f.refuse("a security role may be assigned in its environment, and nowhere else: leave it out", "assignableScopes", "restrictedScopes")
 }
 

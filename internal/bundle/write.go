@@ -231,9 +231,10 @@ func (e *encoder) roleDefinition(def authz.RoleDefinition) {
 	} else {
 		e.key("environment").text(def.Environment)
 		e.optional("businessUnit", def.BusinessUnit)
+		e.optionalTexts("permissions", distinct(def.Permissions))
 		e.optionalTexts("privileges", distinct(def.Privileges))
 		e.flag("teamOnly", def.TeamOnly)
-		if len(def.Permissions)+len(def.PermissionsExceptions)+len(def.AssignableScopes)+len(def.RestrictedScopes) > 0 {
+		if def.CarriesMore() || len(def.AssignableScopes)+len(def.RestrictedScopes) > 0 {
 			e.fail(errors.New("it is a security role, and has what only a role of the platform has"))
 		}
 	}

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/pathgrant/pathgrant/internal/ask"
@@ -102,8 +101,13 @@ func (s *scratch) mapWeb(web *naming.WebRequest) {
 // tableFault says what is wrong with a question about a table, as far as the question alone
 // shows it; empty: nothing.
 func tableFault(r *ask.Request) string {
-	if slices.Contains(r.Columns, "") {
-		return "columns: one of them is empty"
+	for _, column := range r.Columns {
+		switch {
+		case column == "":
+			return "columns: one of them is empty"
+		case !isColumn(column):
+			return "columns: one of them is no name of letters, digits, _ and -"
+		}
 	}
 	if r.Relate != nil && r.Relate.Table == "" {
 		return "relate.table: missing"
@@ -112,6 +116,26 @@ func tableFault(r *ask.Request) string {
 		return fault
 	}
 	return recordFault("relate.record", r.Relate.Record)
+}
+
+// isColumn tells whether a name can be that of a column. What is none, such as a name with a
+// space behind it, would be taken for a column that nobody secured.
+func isColumn(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	})
+}
+
+// lookedUp are the lookup columns among properties: _primarycontactid_value is how the Web
+// API calls what the column primarycontactid holds.
+func lookedUp(properties []string) (columns []string) {
+	for _, property := range properties {
+		inner, before := strings.CutPrefix(property, "_")
+		if column, behind := strings.CutSuffix(inner, "_value"); before && behind && column != "" {
+			columns = append(columns, column)
+		}
+	}
+	return columns
 }
 
 func recordFault(field string, record *ask.Record) string {

@@ -160,6 +160,9 @@ func (q *tableQuestion) buildRequests() error {
 			}
 		}
 		columns := asked.columns
+		if inner := lookedUp(columns); len(inner) > 0 {
+			columns = slices.Concat(columns, inner)
+		}
 		if asked.allColumns {
 			columns = slices.Concat(columns, table.SecuredColumns)
 		}

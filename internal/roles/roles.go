@@ -3,7 +3,8 @@
 // ([Shipped]), and the roles of tenant administration, of environments and of Dataverse
 // ([Predefined]), with their identifiers, permissions, privileges, scopes and terms; and the
 // tables that every environment with a database has ([StandardTables]). SOURCES.md says
-// which test covers which published role and table.
+// which test covers which published role and table. Further predefined roles are read from
+// role packs ([WithPacks]).
 //
 // They are immutable: whatever is asked for is a copy. What does not parse or is listed
 // twice stops the program at its start, so a role that is missing cannot go unseen.

@@ -131,7 +131,7 @@ func (s *Explain) WhatCan(ctx context.Context, in *pathgrantv1.WhatCanRequest) (
 		if err != nil {
 			return err
 		}
-		about, shows, err := s.about(ctx, in.GetSubject(), may, scope)
+		about, shows, err := s.about(ctx, in.GetSubject(), may, func() error { return may.NeedRoleAssignments(scope) })
 		if err != nil {
 			return err
 		}
@@ -156,11 +156,7 @@ func (s *Explain) WhatCan(ctx context.Context, in *pathgrantv1.WhatCanRequest) (
 // WhereCan implements ExplainService.
 func (s *Explain) WhereCan(ctx context.Context, in *pathgrantv1.WhereCanRequest) (out *pathgrantv1.WhereCanResponse, err error) {
 	err = s.reading(ctx, "WhereCan", in.GetSubject().GetTenant(), func(r *snapshot.Reader, may *admin.Reading) error {
-		root, err := may.Scope("Scope", "")
-		if err != nil {
-			return err
-		}
-		about, shows, err := s.about(ctx, in.GetSubject(), may, root)
+		about, shows, err := s.about(ctx, in.GetSubject(), may, may.NeedEverywhere) // for any scope may be in the answer
 		if err != nil {
 			return err
 		}
@@ -184,8 +180,8 @@ func (s *Explain) WhereCan(ctx context.Context, in *pathgrantv1.WhereCanRequest)
 
 // about returns who is asked about, and which assignments may be shown. Everybody may ask
 // about themselves, and is shown what gives it to them; about others, whoever may read role
-// assignments at the scope that is asked about.
-func (s *Explain) about(ctx context.Context, in *pathgrantv1.Subject, may *admin.Reading, scope authz.Scope) (*authz.Subject, func(authz.Scope) bool, error) {
+// assignments where need says.
+func (s *Explain) about(ctx context.Context, in *pathgrantv1.Subject, may *admin.Reading, need func() error) (*authz.Subject, func(authz.Scope) bool, error) {
 	who := caller(ctx)
 	if in.GetPrincipal() == nil {
 		if who.Subject == nil {
@@ -200,7 +196,7 @@ func (s *Explain) about(ctx context.Context, in *pathgrantv1.Subject, may *admin
 	if who.IsSelf(subject) {
 		return subject, nil, nil
 	}
-	return subject, may.May, may.NeedRoleAssignments(scope)
+	return subject, may.May, need()
 }
 
 // subjectOf reads whom a question is about.

@@ -162,8 +162,8 @@ func (p *problems) customRole(tenant string, def *authz.RoleDefinition) {
 	if len(def.Environment) > maxIdentifier || len(def.BusinessUnit) > maxIdentifier {
 		bad("has an environment or a business unit whose identifier is too long")
 	}
-	if len(def.Permissions)+len(def.PermissionsExceptions) > 0 {
-		bad("has permissions: a custom security role gives privileges alone")
+	if def.CarriesMore() {
+		bad("has permissions: a custom security role gives privileges, and " + authz.PlayApps + " at most")
 	}
 	if len(def.AssignableScopes)+len(def.RestrictedScopes) > 0 {
 		bad("has assignable or restricted scopes: a custom security role is assigned in its environment")

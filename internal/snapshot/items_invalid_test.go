@@ -82,12 +82,12 @@ func TestWhatDoesNotFitInAnEnvironmentIsRefused(t *testing.T) {
 		`security role New is of the environment "e3", which has no database`:                                                                     role("e3", "Dataverse.Account.Read@User"),
 		`environment "e4": security role "New": privilege "Dataverse.Bonk.Read@User": the environment declares no table "Bonk": declare it first`: role("e4", "Dataverse.Bonk.Read@User"),
 		`say how far it reaches`: role("e2", "Dataverse.Account.Read"),
-		`role definition "New" has privileges, a business unit or is for teams alone, and names no environment`: role("", "Dataverse.Account.Read@User"),
-		`security role New is in the business unit "b9", which the environment "e2" does not list`:              authz.RoleDefinition{ID: "n1", Name: "New", Environment: "e2", BusinessUnit: "b9"},
-		`role definition "New" has permissions: a custom security role gives privileges alone`:                  authz.RoleDefinition{ID: "n1", Name: "New", Environment: "e2", Permissions: []string{"*.Read"}},
-		`role definition "New" has assignable or restricted scopes`:                                             authz.RoleDefinition{ID: "n1", Name: "New", Environment: "e2", AssignableScopes: []string{"/tenants/{0}"}},
-		`role definition "New" has a category, a pack, aliases or every secured column`:                         authz.RoleDefinition{ID: "n1", Name: "New", Category: authz.DataverseRoles},
-		`role definition "New" has terms besides its assignable roles`:                                          authz.RoleDefinition{ID: "n1", Name: "New", Terms: &authz.RoleTerms{Elevates: true}},
+		`role definition "New" has privileges, a business unit or is for teams alone, and names no environment`:           role("", "Dataverse.Account.Read@User"),
+		`security role New is in the business unit "b9", which the environment "e2" does not list`:                        authz.RoleDefinition{ID: "n1", Name: "New", Environment: "e2", BusinessUnit: "b9"},
+		`role definition "New" has permissions: a custom security role gives privileges, and PowerApps.Apps.Play at most`: authz.RoleDefinition{ID: "n1", Name: "New", Environment: "e2", Permissions: []string{"*.Read"}},
+		`role definition "New" has assignable or restricted scopes`:                                                       authz.RoleDefinition{ID: "n1", Name: "New", Environment: "e2", AssignableScopes: []string{"/tenants/{0}"}},
+		`role definition "New" has a category, a pack, aliases or every secured column`:                                   authz.RoleDefinition{ID: "n1", Name: "New", Category: authz.DataverseRoles},
+		`role definition "New" has terms besides its assignable roles`:                                                    authz.RoleDefinition{ID: "n1", Name: "New", Terms: &authz.RoleTerms{Elevates: true}},
 	} {
 		t.Run(want, func(t *testing.T) {
 			d := withItems()

@@ -208,6 +208,16 @@ func (def *RoleDefinition) holdingTerms() *RoleTerms {
 	return terms
 }
 
+// PlayApps is the one permission of the platform that a custom security role can carry, at its
+// environment: without it the privileges that opening an app takes open none.
+const PlayApps = "PowerApps.Apps.Play"
+
+// CarriesMore tells whether a custom security role has permissions of the platform besides
+// [PlayApps], which it may not.
+func (def *RoleDefinition) CarriesMore() bool {
+	return len(def.PermissionsExceptions) > 0 || slices.ContainsFunc(def.Permissions, func(name string) bool { return !foldEqual(name, PlayApps) })
+}
+
 // CheckAssignment refuses a candidate that the role's terms do not allow. The error has
 // every reason, and says what to do instead. A security role without terms of its own, or
 // with AssignableRoles alone, is a custom one; other such roles are of the Power Platform API

@@ -141,6 +141,7 @@ const (
 	unmappedRoutedOption   = "an operation that a route names takes no query options but parameters"
 	refusedDollar          = "the request escapes a $"
 	refusedConditions      = "If-Match and If-None-Match: * contradict each other"
+	refusedWebTenant       = "the value that names the tenant is no identifier"
 	refusedWebEnvironment  = "the value that names the environment is no identifier"
 )
 
@@ -171,6 +172,10 @@ func (c *Catalogue) resolveWeb(req Request, r *Resolution) {
 	r.DecidedBy, r.Rule = m.decidedBy, m.rule
 }
 
+// tenantExtension is the context extension that says whose the organization behind a route is.
+// Without it the environment is looked for in the caller's own tenant, whichever that is.
+const tenantExtension = "tenant"
+
 // nameEnvironment finds the one environment that the host, the catalogue's hosts and the
 // proxy's configuration name. Where there is none, or more than one, it refuses.
 func (c *Catalogue) nameEnvironment(req *Request, r *Resolution) bool {
@@ -185,6 +190,16 @@ func (c *Catalogue) nameEnvironment(req *Request, r *Resolution) bool {
 				return false
 			}
 			r.named = append(r.named, mention{kind: authz.EnvironmentScope, id: id, at: beforePath})
+		}
+	}
+	if req.ContextExtension != nil {
+		if value := req.ContextExtension(tenantExtension); value != "" {
+			id, err := c.headerID(value)
+			if err != nil {
+				r.refuse(authz.BadRequest, refusedWebTenant)
+				return false
+			}
+			r.named = append(r.named, mention{kind: authz.TenantScope, id: id, at: beforePath})
 		}
 	}
 	r.settleScopes(false)
