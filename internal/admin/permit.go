@@ -32,41 +32,11 @@ func (a *Admin) asker(r Reader, c Caller, tenant string) (*asker, error) {
 	if k.view, err = r.View(tenant, c.Subject); err != nil {
 		return nil, err
 	}
-	if k.view, err = enabledView(r, tenant, c.Subject, k.view); err != nil {
-		return nil, err
-	}
 	t, _ := r.Tenant(tenant)
 	if k.unknown = c.Subject.GroupsUnknown() && !t.DirectoryComplete; k.unknown {
 		k.denials, err = r.GroupDenials(tenant)
 	}
 	return k, err
-}
-
-// enabledView is the view without the security roles of environments in which the caller is
-// disabled: who cannot sign in to an environment does not administer it by a role in it.
-func enabledView(r Reader, tenant string, subject *authz.Subject, v *snapshot.View) (*snapshot.View, error) {
-	all := v.Grants.All()
-	kept := make([]authz.Grant, 0, len(all))
-	for _, g := range all {
-		if g.Effect == authz.AssignAllow && g.Role.IsSecurityRole() {
-			_, named, err := authz.ParseScope(string(g.Scope), false)
-			if err != nil {
-				return nil, err
-			}
-			user, listed, err := r.EnvironmentUser(tenant, named.Environment, subject.Principal())
-			if err != nil {
-				return nil, err
-			}
-			if listed && user.Disabled {
-				continue
-			}
-		}
-		kept = append(kept, g)
-	}
-	if len(kept) == len(all) {
-		return v, nil
-	}
-	return &snapshot.View{Grants: authz.NewGrants(kept), Disabled: v.Disabled}, nil
 }
 
 // decide is the decision that everybody else gets.

@@ -26,7 +26,7 @@ func options(tb testing.TB) bundle.Options {
 	tb.Helper()
 	vocabulary, err := authz.NewVocabulary([]authz.Permission{
 		"Authorization.RoleAssignments.Read", "Authorization.RoleAssignments.Write",
-		"PowerApps.Apps.Read", "PowerApps.Apps.Create", "PowerApps.Apps.Write",
+		"PowerApps.Apps.Read", "PowerApps.Apps.Play", "PowerApps.Apps.Create", "PowerApps.Apps.Write",
 		"PowerAutomate.Flows.Read", "PowerAutomate.Flows.Run",
 	}, nil)
 	if err != nil {

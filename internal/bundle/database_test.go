@@ -166,7 +166,7 @@ tenants:
       - {id: f1, environment: e1, displayName: Nightly, maker: {principalType: ApplicationUser, principalObjectId: a1}, runOnlyUsers: [{principalType: User, principalObjectId: u1}], connections: [{name: data, connector: dataverse, provider: Maker, tables: [{table: order}]}, {name: mail, connector: shared_office365}, {name: more, connector: dataverse, provider: RunOnlyUser}]}
       - {id: f2, environment: e1}
     roleDefinitions:
-      - {roleDefinitionId: r1, roleDefinitionName: Clerk, description: "Enters orders.", environment: e1, businessUnit: b1, permissions: ["PowerApps.Apps.Play"], privileges: ["Dataverse.Order.{CRWD,Append}@User", "dataverse.{Core}.read@organization"], teamOnly: true, assignableRoles: [236750cd-45ae-4939-ab12-b24b920ced93, r1, "{securityRoles}"]}
+      - {roleDefinitionId: r1, roleDefinitionName: Clerk, description: "Enters orders.", environment: e1, businessUnit: b1, permissions: [PowerApps.Apps.Play], privileges: ["Dataverse.Order.{CRWD,Append}@User", "dataverse.{Core}.read@organization"], teamOnly: true, assignableRoles: [236750cd-45ae-4939-ab12-b24b920ced93, r1, "{securityRoles}"]}
       - {roleDefinitionId: r2, roleDefinitionName: Nothing, environment: e2}
       - {roleDefinitionId: r3, roleDefinitionName: Deputy, permissions: [PowerApps.Apps.Read], assignableScopes: ["/tenants/{0}"], assignableRoles: [4b6803e3-29d4-8af9-a346-14cca3ff48fd]}
     roleAssignments:

@@ -484,6 +484,44 @@ func TestARevokedSecurityRoleIsGoneAtItsRevision(t *testing.T) {
 	asking.Wait()
 }
 
+// Whoever is disabled in an environment has nothing of its security roles, on the platform
+// neither, and that from the revision on that says so, although the view was cached.
+func TestWhoIsDisabledInAnEnvironmentHasNothingOfItsRoles(t *testing.T) {
+	t.Parallel()
+	f := newSales(t, nil)
+	put := func(change func(e *snapshot.Edit) error) authz.Revision {
+		t.Helper()
+		revision, err := f.store.Update(t.Context(), snapshot.Change{Source: "test"}, change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return revision
+	}
+	put(func(e *snapshot.Edit) error {
+		return e.PutRoleAssignment("t1", snapshot.RoleAssignment{
+			ID: "sa", Principal: person("bob"), RoleDefinitionID: systemAdministrator, Scope: env + "/businessUnits/sales", Effect: authz.AssignAllow,
+		})
+	})
+	for i, disabled := range []bool{false, true, false, true} {
+		revision := put(func(e *snapshot.Edit) error {
+			u, _, err := e.EnvironmentUser("t1", "e1", person("bob"))
+			if u.Disabled = disabled; err != nil {
+				return err
+			}
+			return e.PutEnvironmentUser("t1", u)
+		})
+		for _, permission := range []string{"PowerApps.Apps.Create", "Dataverse.Account.Delete"} {
+			r := ask.Request{Permission: permission, Scope: env, Subject: user(t, "bob"), AtLeast: revision}
+			for range 2 { // from the file, and from memory
+				var a ask.Answer
+				if f.gate.Decide(t.Context(), &r, &a); a.Allowed() == disabled {
+					t.Errorf("round %d, disabled %t: %s: %v (%s)", i, disabled, permission, a.Reason, a.Detail)
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkRecord(b *testing.B) {
 	f := newSales(b, nil)
 	for name, r := range map[string]ask.Request{

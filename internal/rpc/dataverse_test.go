@@ -42,7 +42,7 @@ func TestItemsComeBackAsTheyWerePut(t *testing.T) {
 			`{"environment":"db","share":{"table":"Order","record":"r1","principal":{"type":"PRINCIPAL_TYPE_USER","id":"ann"},"rights":["Read","Write"]}}`,
 			`{"environment":"db","share":{"table":"order","record":"r1","principal":{"type":"PRINCIPAL_TYPE_USER","id":"ann"}}}`},
 		{pathgrantv1.DataverseKind_DATAVERSE_KIND_APP,
-			`{"environment":"db","app":{"id":"a1","displayName":"A","sharedWith":[{"type":"PRINCIPAL_TYPE_GROUP","id":"g"}],"everyone":true,"tables":[{"table":"Order","privileges":["Read"]}]}}`,
+			`{"environment":"db","app":{"id":"a1","displayName":"A","sharedWith":[{"type":"PRINCIPAL_TYPE_GROUP","id":"g"}],"tables":[{"table":"Order","privileges":["Read"]}]}}`,
 			`{"environment":"db","app":{"id":"a1"}}`},
 		{pathgrantv1.DataverseKind_DATAVERSE_KIND_FLOW,
 			`{"environment":"db","flow":{"id":"f1","displayName":"F","maker":{"type":"PRINCIPAL_TYPE_USER","id":"ann"},"runOnlyUsers":[{"type":"PRINCIPAL_TYPE_USER","id":"bob"}],

@@ -124,7 +124,9 @@ func (w *walk) subject(subject *authz.Subject) error {
 	}
 	slices.Sort(w.slots)
 	w.slots = slices.Clip(slices.Compact(w.slots))
-	w.settle()
+	if err := w.settle(); err != nil {
+		return err
+	}
 	w.cost += int64(2*len(w.slots)+len(m.text)) + int64(len(w.grants))*grantCost
 	m.free() // after a panic it is not used again
 	return nil
@@ -132,20 +134,63 @@ func (w *walk) subject(subject *authz.Subject) error {
 
 // settle makes grants of those that were found. Their texts share one string, which takes
 // just the room that they need: views keep them by the ten thousand.
-func (w *walk) settle() {
+func (w *walk) settle() error {
 	m := w.memory
 	if len(m.grants) == 0 {
-		return
+		return nil
 	}
 	text := string(m.text)
-	w.grants = make([]authz.Grant, len(m.grants))
+	w.grants = make([]authz.Grant, 0, len(m.grants))
 	for i := range m.grants {
 		g := &m.grants[i]
-		w.grants[i] = authz.Grant{
-			AssignmentID: text[g.assignment.from:g.assignment.to], Principal: g.principal, Role: g.role,
-			Scope: liftedScope(g.role, authz.Scope(text[g.scope.from:g.scope.to])), Effect: g.effect, Expires: g.expires,
+		scope := authz.Scope(text[g.scope.from:g.scope.to])
+		if g.role.IsSecurityRole() {
+			scope = liftedScope(g.role, scope)
+			if out, err := w.disabledAt(scope); err != nil {
+				return err
+			} else if out {
+				continue
+			}
 		}
+		w.grants = append(w.grants, authz.Grant{
+			AssignmentID: text[g.assignment.from:g.assignment.to], Principal: g.principal, Role: g.role,
+			Scope: scope, Effect: g.effect, Expires: g.expires,
+		})
 	}
+	return nil
+}
+
+// disabledAt tells whether the caller is disabled in the environment of a security role's
+// scope: whoever may not sign in to an environment has nothing of the roles in it.
+func (w *walk) disabledAt(scope authz.Scope) (bool, error) {
+	_, named, err := authz.ParseScope(string(scope), false)
+	if err != nil {
+		return false, corruptf("a security role is assigned at %q", scope)
+	}
+	bucket := w.bucket.Tx().Bucket(sectionBuckets[environmentUserSection])
+	if bucket == nil {
+		return false, corruptf("the file has no %q", environmentUserSection)
+	}
+	caller := w.memory.queue[0]
+	key := environmentUserKey(nil, w.tenantID, named.Environment, caller)
+	var value []byte
+	if w.file == nil {
+		value = bucket.Get(key)
+	} else if value, err = w.file.get(bucket, key); err != nil {
+		return false, err
+	}
+	if value == nil {
+		if !w.verified {
+			return false, fmt.Errorf("%w: the snapshot is still being verified", ErrNotReady)
+		}
+		return false, nil
+	}
+	payload, _, err := unseal(byte(environmentUserSection), key, value)
+	if err != nil {
+		return false, err
+	}
+	user, err := readEnvironmentUser(named.Environment, caller, string(payload))
+	return user.Disabled, err
 }
 
 // get reads a value; nil where there is none.

@@ -55,7 +55,9 @@ func WalkRecords(roles []string, payloads ...string) (all []WalkedRecord, err er
 		r.Parents = append(r.Parents, w.memory.queue[before:]...)
 		all, ends = append(all, r), append(ends, len(w.memory.grants))
 	}
-	w.settle()
+	if err := w.settle(); err != nil {
+		return nil, err
+	}
 	from := 0
 	for i, end := range ends {
 		for _, g := range w.grants[from:end] {

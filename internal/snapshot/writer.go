@@ -167,7 +167,10 @@ func (w *recordWriter) derive(sec section, key, old, now []byte) error {
 		d.changed(k.part())
 	case columnProfileSection:
 		return w.deriveProfile(tenant, k.part(), k.part(), old, now)
-	case environmentUserSection, appSection, flowSection:
+	case environmentUserSection:
+		k.part() // the environment
+		w.touched[string(grantsKey(nil, tenant, k.principal()))] = struct{}{}
+	case appSection, flowSection:
 		// Nothing follows.
 	case teamSection:
 		return w.deriveTeam(tenant, k.part(), old, now)

@@ -56,7 +56,7 @@ func TestQuestionsAboutRecordsAndComposites(t *testing.T) {
 	if d.Reason != authz.BadRequest {
 		t.Errorf("a record of a request: %+v", d)
 	}
-	web := naming.Request{Method: "GET", Path: "/api/data/v9.2/accounts?$select=name", ContextExtension: func(string) string { return "e1" }}
+	web := naming.Request{Method: "GET", Path: "/api/data/v9.2/accounts?$select=name", ContextExtension: func(name string) string { return map[string]string{"environment": "e1"}[name] }}
 	if d := e.Check(t.Context(), engine.Question{Subject: subject(t, e, "del"), Request: &web, Catalogue: "dataverse"}); !d.Allowed() {
 		t.Errorf("the Web API: %+v", d)
 	}
