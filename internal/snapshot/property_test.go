@@ -239,6 +239,11 @@ func oracle(d *snapshot.Data, of *authz.Subject) string {
 			if security := a.RoleDefinitionID == basicRole || a.RoleDefinitionID == "s1"; security {
 				text, _, _ := strings.Cut(string(a.Scope), "/businessUnits/")
 				a.Scope = authz.Scope(text)
+				if slices.ContainsFunc(x.Users, func(u snapshot.EnvironmentUser) bool {
+					return u.Disabled && same(u.Principal, of.Principal()) && strings.HasPrefix(text+"/", "/tenants/"+x.ID+"/environments/"+u.Environment+"/")
+				}) {
+					continue
+				}
 			}
 			held = append(held, fmt.Sprint(a.ID, a.Principal, a.RoleDefinitionID, a.Scope, a.Effect, a.Expires))
 		}
