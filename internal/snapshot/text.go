@@ -167,5 +167,6 @@ func unpackScope(b []byte, packed string) (_ []byte, ok bool) {
 			packed = r.rest[len(segment):]
 		}
 	}
-	return b, strings.HasPrefix(string(b[from:]), scopeStart)
+	text := b[from:] // converted for a comparison alone it needs no memory of its own
+	return b, len(text) >= len(scopeStart) && string(text[:len(scopeStart)]) == scopeStart
 }
