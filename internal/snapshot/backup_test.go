@@ -295,7 +295,7 @@ func TestABackupThatDoesNotFitIsRefused(t *testing.T) {
 	}{
 		"identifiers compared in another way": {folded, backup, snapshot.ErrCatalogue, "caseInsensitivePaths"},
 		"a role that does not exist":          {narrow, backup, snapshot.ErrCatalogue, contributorRole},
-		"a newer release's":                   {good, newer, snapshot.ErrSchema, "layout 3"},
+		"a newer release's":                   {good, newer, snapshot.ErrSchema, "layout 4"},
 	} {
 		_, err := snapshot.Restore(t.Context(), c.o, bytes.NewReader(c.backup), nil)
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.word) {

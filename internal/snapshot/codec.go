@@ -15,13 +15,16 @@ import (
 // a bucket raises it.
 //
 // Layout 1 had keys of parts with their lengths in two bytes, payloads of form 1, with
-// every text spelled out, and neither owners nor log nor notes, nor anything of what
-// environments with a database hold. What was written in it is written anew as a whole when
-// it is opened: see migrate.
-const schemaVersion = 2
+// every text spelled out, and neither owners nor log nor notes; layouts 1 and 2 had nothing
+// of what environments with a database hold. What was written in them is written anew as a
+// whole when it is opened: see migrate.
+const schemaVersion = 3
 
 // wideSchema is the last layout whose keys and texts were not packed.
 const wideSchema = 1
+
+// itemlessSchema is the last layout that had nothing of what environments hold.
+const itemlessSchema = 2
 
 // A section is one kind of record; each has a bucket of its own.
 type section uint8
@@ -90,10 +93,14 @@ var (
 
 // sectionsOf is the number of sections of a file of a layout.
 func sectionsOf(schema uint64) int {
-	if schema < 2 {
+	switch {
+	case schema <= wideSchema:
 		return int(roleUseSection) + 1
+	case schema <= itemlessSchema:
+		return int(noteSection) + 1
+	default:
+		return sectionCount
 	}
-	return sectionCount
 }
 
 var sectionBuckets = [sectionCount][]byte{

@@ -357,7 +357,7 @@ func TestANewerLayoutIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := snapshot.Open(t.Context(), options(dir))
-	wantErr(t, err, snapshot.ErrSchema, "layout 3")
+	wantErr(t, err, snapshot.ErrSchema, "layout 4")
 	if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
 		t.Errorf("the file of a newer release was moved: %v", err)
 	}

@@ -165,7 +165,7 @@ func loadData(ctx context.Context, tx *bolt.Tx, schema uint64, assignments bool)
 	}); err != nil {
 		return nil, err
 	}
-	if schema > wideSchema {
+	if schema > itemlessSchema {
 		if err := l.items(); err != nil {
 			return nil, err
 		}

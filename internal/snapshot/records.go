@@ -85,7 +85,7 @@ func readRoleDefinition(id, payload string) (authz.RoleDefinition, error) {
 	def.PermissionsExceptions = r.texts()
 	def.AssignableScopes = r.texts()
 	def.RestrictedScopes = r.texts()
-	if r.wide { // layout 1 had no more of it
+	if r.wide || r.rest == "" { // layouts 1 and 2 had no more of it
 		return def, r.done(roleDefinitionSection)
 	}
 	def.Privileges = r.texts()
