@@ -381,18 +381,8 @@ func (t *txn) checkTeam(k *asker, old, next dataItem) error {
 func (a *Admin) Items(ctx context.Context, c Caller, q ItemsRequest) (List[Item], error) {
 	var list List[Item]
 	err := a.question(ctx, c, "Items", q.Tenant, func(k *asker) error {
-		id, err := a.pathID("Environment", q.Environment)
+		id, err := k.readEnvironment(q.Environment)
 		if err != nil {
-			return err
-		}
-		at := environmentScope(k.tenant, id)
-		if err := k.need(a.read, at); err != nil {
-			return err
-		}
-		if err := k.needTenant(); err != nil {
-			return err
-		}
-		if _, err := a.listed(k.tree, "Environment", at); err != nil {
 			return err
 		}
 		items, err := itemsOfKind(k.r, k.tenant, id, q.Kind)

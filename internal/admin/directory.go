@@ -309,6 +309,24 @@ func principalTarget(p authz.Principal) string {
 	return "principals/" + p.Type.String() + "/" + url.PathEscape(p.ID)
 }
 
+// membersToChange checks that the caller may change the group that a request names, and
+// returns what the group is and is assigned, and the members named. mend is what to do where
+// there is no such group.
+func (t *txn) membersToChange(permission authz.PermissionID, q *MembersRequest, mend string) (k *asker, grants []authz.Grant, old snapshot.Group, members []authz.Principal, err error) {
+	id, members, err := t.members(q)
+	if err != nil {
+		return nil, nil, old, nil, err
+	}
+	if k, grants, err = t.needGroup(permission, id); err != nil {
+		return nil, nil, old, nil, err
+	}
+	old, _, exists, err := t.group(id)
+	if err == nil && !exists {
+		err = failf(NotFound, "Group", mend, "there is no group %q", q.Group)
+	}
+	return k, grants, old, members, err
+}
+
 // members checks the group and the members that a request names.
 func (t *txn) members(q *MembersRequest) (string, []authz.Principal, error) {
 	id, err := t.a.objectID("Group", q.Group)
@@ -341,21 +359,11 @@ func hasMember(members []authz.Principal, p authz.Principal) bool {
 // Authorization.RoleAssignments.Write at the DENY's scope.
 func (a *Admin) AddMembers(ctx context.Context, c Caller, q MembersRequest) (MembersResult, error) {
 	return mutate(ctx, a, c, "AddMembers", tokens, q, &q.Context, func(t *txn) (MembersResult, error) {
-		id, members, err := t.members(&q)
+		k, grants, old, members, err := t.membersToChange(t.a.write, &q, "make it first")
 		if err != nil {
 			return MembersResult{}, err
 		}
-		k, grants, err := t.needGroup(t.a.write, id)
-		if err != nil {
-			return MembersResult{}, err
-		}
-		old, _, exists, err := t.group(id)
-		if err != nil {
-			return MembersResult{}, err
-		}
-		if !exists {
-			return MembersResult{}, failf(NotFound, "Group", "make it first", "there is no group %q", q.Group)
-		}
+		id := old.ID
 		added := slices.DeleteFunc(members, func(p authz.Principal) bool { return hasMember(old.Members, p) })
 		if len(added) == 0 {
 			return MembersResult{}, nil
@@ -459,21 +467,11 @@ func (t *txn) circle(outer, inner string) error {
 // needs Authorization.RoleAssignments.Delete where PutGroup needs .Write.
 func (a *Admin) RemoveMembers(ctx context.Context, c Caller, q MembersRequest) (MembersResult, error) {
 	return mutate(ctx, a, c, "RemoveMembers", tokens, q, &q.Context, func(t *txn) (MembersResult, error) {
-		id, members, err := t.members(&q)
+		k, grants, old, members, err := t.membersToChange(t.a.remove, &q, "")
 		if err != nil {
 			return MembersResult{}, err
 		}
-		k, grants, err := t.needGroup(t.a.remove, id)
-		if err != nil {
-			return MembersResult{}, err
-		}
-		old, _, exists, err := t.group(id)
-		if err != nil {
-			return MembersResult{}, err
-		}
-		if !exists {
-			return MembersResult{}, failf(NotFound, "Group", "", "there is no group %q", q.Group)
-		}
+		id := old.ID
 		var removed []authz.Principal
 		next := old
 		next.Members = nil

@@ -560,26 +560,14 @@ func (t *txn) behind(s *state, start authz.Principal) ([]authz.Grant, error) {
 
 // actsAs are the principals given, all that they belong to or own, and so on.
 func (t *txn) actsAs(s *state, start ...authz.Principal) ([]authz.Principal, error) {
-	seen := map[authz.Principal]bool{}
-	var all []authz.Principal
-	for queue := slices.Clone(start); len(queue) > 0; queue = queue[1:] {
-		p := queue[0].Key()
-		if seen[p] {
-			continue
-		}
-		seen[p] = true
-		all = append(all, p)
+	return closure(start, func(p authz.Principal) ([]authz.Principal, error) {
 		parents, err := s.parents(p)
 		if err != nil {
 			return nil, err
 		}
 		owned, err := t.e.OwnedBy(t.tenant, p)
-		if err != nil {
-			return nil, err
-		}
-		queue = append(append(queue, parents...), owned...)
-	}
-	return all, nil
+		return slices.Concat(parents, owned), err
+	})
 }
 
 // giftsOfMove are what a scope comes to inherit: what is allowed at scopes that are newly

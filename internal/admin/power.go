@@ -175,6 +175,12 @@ func (s *state) parents(p authz.Principal) ([]authz.Principal, error) {
 
 // belongings returns the principals given and all that they belong to, each once.
 func (s *state) belongings(start ...authz.Principal) ([]authz.Principal, error) {
+	return closure(start, s.parents)
+}
+
+// closure returns the principals given and all that next leads to from them, the nearest
+// first and each once.
+func closure(start []authz.Principal, next func(authz.Principal) ([]authz.Principal, error)) ([]authz.Principal, error) {
 	seen := map[authz.Principal]bool{}
 	var all []authz.Principal
 	for queue := slices.Clone(start); len(queue) > 0; queue = queue[1:] {
@@ -184,11 +190,11 @@ func (s *state) belongings(start ...authz.Principal) ([]authz.Principal, error) 
 		}
 		seen[p] = true
 		all = append(all, p)
-		parents, err := s.parents(p)
+		more, err := next(p)
 		if err != nil {
 			return nil, err
 		}
-		queue = append(queue, parents...)
+		queue = append(queue, more...)
 	}
 	return all, nil
 }

@@ -742,23 +742,31 @@ func (a *Admin) EnvironmentGroups(ctx context.Context, c Caller, tenant string, 
 	return list, err
 }
 
+// readEnvironment returns the identifier of an environment whose parts the caller asks for: one
+// that is listed, where the caller may read role assignments.
+func (k *asker) readEnvironment(named string) (string, error) {
+	id, err := k.a.pathID("Environment", named)
+	if err != nil {
+		return "", err
+	}
+	at := environmentScope(k.tenant, id)
+	if err := k.need(k.a.read, at); err != nil {
+		return "", err
+	}
+	if err := k.needTenant(); err != nil {
+		return "", err
+	}
+	_, err = k.a.listed(k.tree, "Environment", at)
+	return id, err
+}
+
 // BusinessUnits lists the business units of an environment, by identifier. It needs
 // Authorization.RoleAssignments.Read at the environment.
 func (a *Admin) BusinessUnits(ctx context.Context, c Caller, tenant, environment string, p Page) (List[BusinessUnit], error) {
 	var list List[BusinessUnit]
 	err := a.question(ctx, c, "BusinessUnits", tenant, func(k *asker) error {
-		id, err := a.pathID("Environment", environment)
+		id, err := k.readEnvironment(environment)
 		if err != nil {
-			return err
-		}
-		at := environmentScope(k.tenant, id)
-		if err := k.need(a.read, at); err != nil {
-			return err
-		}
-		if err := k.needTenant(); err != nil {
-			return err
-		}
-		if _, err := a.listed(k.tree, "Environment", at); err != nil {
 			return err
 		}
 		units, err := k.r.BusinessUnits(k.tenant)
