@@ -61,9 +61,7 @@ func (r *runner) changing(ctx context.Context, w world, original string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if _, _, err := s.until(ctx, func() (pathgrantv1.Reason, error) {
-		return s.ask(ctx, "nobody-at-all", "/tenants/"+tenantID)
-	}, notReady); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return err
 	}
 	c, err := newChanger(ctx, w, socket, data, token)

@@ -295,6 +295,14 @@ func (r *runner) serving(ctx context.Context, w world, data string) (warm time.D
 	return warm, nil
 }
 
+// ready waits until the server answers from its data.
+func (s *server) ready(ctx context.Context) error {
+	_, _, err := s.until(ctx, func() (pathgrantv1.Reason, error) {
+		return s.ask(ctx, "nobody-at-all", "/tenants/"+tenantID)
+	}, notReady)
+	return err
+}
+
 // missing measures decisions whose views are read from the file.
 func (r *runner) missing(ctx context.Context, w world, data string, warm time.Duration) (err error) {
 	s, err := r.start(ctx, data, smallCache)
@@ -302,9 +310,7 @@ func (r *runner) missing(ctx context.Context, w world, data string, warm time.Du
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if _, _, err := s.until(ctx, func() (pathgrantv1.Reason, error) {
-		return s.ask(ctx, "nobody-at-all", "/tenants/"+tenantID)
-	}, notReady); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return err
 	}
 	took, err := r.time(ctx, s, w, missChecks, w.users)

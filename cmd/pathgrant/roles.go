@@ -423,12 +423,9 @@ the role meanwhile, the edit is refused.`,
 				return err
 			}
 			return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
-				def, err := findRole(ctx, &client, conn, change.tenant, args[0])
+				def, err := roleToChange(ctx, &client, conn, change.tenant, args[0], &ifMatch)
 				if err != nil {
 					return err
-				}
-				if ifMatch == "" {
-					ifMatch = def.GetEtag()
 				}
 				role.into(cmd, def, false)
 				made, err := call(ctx, &client, pathgrantv1.NewRoleDefinitionServiceClient(conn).UpdateRoleDefinition,
@@ -448,6 +445,16 @@ the role meanwhile, the edit is refused.`,
 	return cmd
 }
 
+// roleToChange finds a role by its id or name. Where no etag was given, the change is to
+// hold for the state that is found.
+func roleToChange(ctx context.Context, client *adminClient, conn *grpc.ClientConn, tenant, idOrName string, ifMatch *string) (*pathgrantv1.RoleDefinition, error) {
+	def, err := findRole(ctx, client, conn, tenant, idOrName)
+	if err == nil && *ifMatch == "" {
+		*ifMatch = def.GetEtag()
+	}
+	return def, err
+}
+
 func rolesDeleteCommand() *cobra.Command {
 	var (
 		client          adminClient
@@ -463,12 +470,9 @@ func rolesDeleteCommand() *cobra.Command {
 				return err
 			}
 			return client.administer(cmd, func(ctx context.Context, conn *grpc.ClientConn) error {
-				def, err := findRole(ctx, &client, conn, change.tenant, args[0])
+				def, err := roleToChange(ctx, &client, conn, change.tenant, args[0], &ifMatch)
 				if err != nil {
 					return err
-				}
-				if ifMatch == "" {
-					ifMatch = def.GetEtag()
 				}
 				made, err := call(ctx, &client, pathgrantv1.NewRoleDefinitionServiceClient(conn).DeleteRoleDefinition,
 					&pathgrantv1.DeleteRoleDefinitionRequest{Context: change.context(), Id: def.GetId(), IfMatch: ifMatch})

@@ -1,9 +1,7 @@
 package roles
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -76,12 +74,7 @@ type predefinedRecord struct {
 }
 
 func mustParsePredefined(document []byte) []authz.RoleDefinition {
-	var records []predefinedRecord
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&records); err != nil {
-		panic(fmt.Sprintf("predefined roles: %v", err))
-	}
+	records := mustDecode[predefinedRecord]("predefined roles", document)
 	all := make([]authz.RoleDefinition, 0, len(records))
 	for _, r := range records {
 		def := r.roleDefinition()

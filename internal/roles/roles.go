@@ -75,13 +75,18 @@ func (d definition) roleDefinition() authz.RoleDefinition {
 	}
 }
 
-func mustParse(document []byte) []authz.RoleDefinition {
-	var parsed []definition
+// mustDecode reads an embedded document, a list of records, and refuses what they do not know.
+func mustDecode[T any](what string, document []byte) (all []T) {
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&parsed); err != nil {
-		panic(fmt.Sprintf("shipped roles: %v", err))
+	if err := decoder.Decode(&all); err != nil {
+		panic(fmt.Sprintf("%s: %v", what, err))
 	}
+	return all
+}
+
+func mustParse(document []byte) []authz.RoleDefinition {
+	parsed := mustDecode[definition]("shipped roles", document)
 	defs := make([]authz.RoleDefinition, 0, len(parsed))
 	for _, d := range parsed {
 		def := d.roleDefinition()

@@ -1,9 +1,7 @@
 package roles
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -34,18 +32,16 @@ func WithStandardTables(declared []authz.Table) ([]authz.Table, error) {
 	return authz.ExtendTables(standardTables, declared)
 }
 
+// tableRecord is a standard table as the document spells it.
+type tableRecord struct {
+	Name      string             `json:"name"`
+	Classes   []authz.TableClass `json:"classes"`
+	Ownership authz.Ownership    `json:"ownership"`
+	EntitySet string             `json:"entitySet"`
+}
+
 func mustParseTables(document []byte) []authz.Table {
-	var records []struct {
-		Name      string             `json:"name"`
-		Classes   []authz.TableClass `json:"classes"`
-		Ownership authz.Ownership    `json:"ownership"`
-		EntitySet string             `json:"entitySet"`
-	}
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&records); err != nil {
-		panic(fmt.Sprintf("standard tables: %v", err))
-	}
+	records := mustDecode[tableRecord]("standard tables", document)
 	tables := make([]authz.Table, 0, len(records))
 	for _, r := range records {
 		t := authz.Table{Name: r.Name, Ownership: r.Ownership, EntitySet: r.EntitySet}
