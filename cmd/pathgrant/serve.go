@@ -53,6 +53,7 @@ which is followed.`,
 // serve is the wiring: whatever can fail at the start fails here, and the parts run
 // until ctx ends or one of them fails.
 func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error) {
+	stderr = patient(stderr)
 	log := newLog(stderr, cfg)
 	log.InfoContext(ctx, "starting", "version", buildVersion(), "data", cfg.Data, "bundle", cfg.Bundle)
 	for _, warning := range cfg.Warnings() {

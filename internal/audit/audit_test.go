@@ -406,7 +406,7 @@ func TestEntriesAreWrittenSoonAndTogether(t *testing.T) {
 			for range 3 {
 				l.Append(&audit.Entry{})
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(25 * time.Millisecond)
 			synctest.Wait()
 			if want += 3; w.lines != want || w.writes != round+1 {
 				t.Errorf("after %v: %d lines in %d writes, want %d in %d", silence, w.lines, w.writes, want, round+1)
@@ -419,29 +419,36 @@ func TestEntriesAreWrittenSoonAndTogether(t *testing.T) {
 	})
 }
 
-// A ring that fills up is written before the pause is over.
-func TestARingThatFillsUpIsWrittenAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := &counted{}
-		l := audit.New(audit.Options{Mode: audit.All, Entries: 64, Writer: w})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- l.Run(ctx) }()
-		synctest.Wait()
-		for range 10 {
-			for range 16 {
-				l.Append(&audit.Entry{})
-			}
+// Many entries are written before the pause is over: 128, and in a small ring a quarter of it.
+func TestManyEntriesAreWrittenAtOnce(t *testing.T) {
+	for entries, many := range map[int]int{0: 128, 64: 16, 2: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &counted{}
+			l := audit.New(audit.Options{Mode: audit.All, Entries: entries, Writer: w})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- l.Run(ctx) }()
+			time.Sleep(time.Second) // asleep, it is woken up by the first
+			l.Append(&audit.Entry{})
+			time.Sleep(25 * time.Millisecond)
 			synctest.Wait()
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if got := l.Stats(); got.Written != 160 || got.Dropped != 0 || w.lines != 160 {
-			t.Errorf("%+v, %d lines, in no time at all; want 160", got, w.lines)
-		}
-	})
+			before := w.lines
+			for i := range 10 * many {
+				l.Append(&audit.Entry{})
+				synctest.Wait()
+				if wrote := w.lines - before; wrote > i+1 || wrote < i+1-(many-1) {
+					t.Fatalf("a ring of %d: of %d entries %d are written in no time at all, want all but %d", entries, i+1, wrote, many-1)
+				}
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if got := l.Stats(); got.Written != uint64(10*many)+1 || got.Dropped != 0 {
+				t.Errorf("%+v, want %d written", got, 10*many+1)
+			}
+		})
+	}
 }
 
 // counted counts what is written.

@@ -231,21 +231,33 @@ func appendList(b []byte, key string, texts []byte) []byte {
 	return b
 }
 
+// escaped are the bytes that [appendText] does not write as they are.
+var escaped = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c <= 0x20 || c >= 0x7f || c == '"' || c == '\\'
+	}
+	return table
+}()
+
 // appendText appends a JSON string, with bytes that are not printable ASCII as %XX: the log
 // is read in terminals, and identifiers come from outside. So only two characters need a
 // backslash.
 func appendText[T string | []byte](b []byte, text T) []byte {
 	const digits = "0123456789ABCDEF"
 	b = append(b, '"')
+	from := 0
 	for i := range len(text) {
-		switch c := text[i]; {
-		case c <= 0x20 || c >= 0x7f:
-			b = append(b, '%', digits[c>>4], digits[c&15])
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		default:
-			b = append(b, c)
+		c := text[i]
+		if !escaped[c] {
+			continue
 		}
+		b = append(b, text[from:i]...)
+		if c == '"' || c == '\\' {
+			b = append(b, '\\', c)
+		} else {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+		from = i + 1
 	}
-	return append(b, '"')
+	return append(append(b, text[from:]...), '"')
 }

@@ -40,6 +40,7 @@ type Log struct {
 	recent  *Recent
 	log     *slog.Logger
 	mask    uint64
+	batch   uint64 // after how many entries Run is told, less one
 	slots   []slot
 	wake    chan struct{}
 	asleep  atomic.Bool // Run waits for wake alone
@@ -79,6 +80,7 @@ func New(o Options) *Log {
 	}
 	size := uint64(1) << bits.Len(uint(max(o.Entries, 2)-1))
 	l.mask = size - 1
+	l.batch = max(min(most, size/4), 1) - 1
 	l.slots = make([]slot, size)
 	for i := range l.slots {
 		l.slots[i].turn.Store(uint64(i))
@@ -114,7 +116,7 @@ func (l *Log) Append(e *Entry) {
 			s.turn.Store(at + 1)
 			// Run looks before it goes to sleep and after it said so, hence it finds this
 			// entry or is seen asleep here.
-			if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) || (at+1)&(l.mask>>2) == 0 {
+			if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) || (at+1)&l.batch == 0 {
 				select {
 				case l.wake <- struct{}{}:
 				default: // Run is told already
@@ -134,12 +136,15 @@ const (
 	// pause is how long Run lets entries gather before it writes them together. To wake it
 	// for each would cost the decision several times what it costs to keep the entry, and
 	// a write for each would cost more than the decision.
-	pause = 5 * time.Millisecond
+	pause = 25 * time.Millisecond
+	// most is how many entries gather before Run is told not to wait any longer: where there
+	// is one CPU, checks wait while it writes them.
+	most = 128
 	// patience is how often Run finds nothing before it goes to sleep.
-	patience = 20
+	patience = 4
 )
 
-// Run writes entries a few milliseconds after they came, sooner where the ring fills up,
+// Run writes entries a few hundredths of a second after they came, sooner where they are many,
 // until ctx ends, then what is still there, and returns nil. Whoever appends should have
 // stopped before ctx ends. A writer that blocks holds it up.
 func (l *Log) Run(ctx context.Context) error {

@@ -237,26 +237,50 @@ func (c *conn) readAll() error {
 	c.in = make([]byte, readSize)
 	c.startWatch()
 	for {
-		c.setBusy(true)
-		if err := c.frames(); err != nil {
+		if _, err := c.turn(0); err != nil {
 			return err
 		}
-		if n := int32(len(c.collecting)); c.unfinished.Load() != n {
-			c.unfinished.Store(n)
-		}
-		if err := c.settle(); err != nil {
+		if err := readEach(c.nc, c.room, c.turn); !errors.Is(err, os.ErrDeadlineExceeded) || !c.wasPoked() {
 			return err
 		}
-		c.makeRoom()
-		n, err := c.nc.Read(c.in[c.filled:])
-		c.filled += n
-		if n > 0 && !c.active.Load() {
-			c.active.Store(true)
-		}
-		if err != nil && n == 0 {
-			if !errors.Is(err, os.ErrDeadlineExceeded) || !c.wasPoked() {
+	}
+}
+
+// turn handles what has come, of which so many bytes are new. It tells whether something was
+// written.
+func (c *conn) turn(n int) (wrote bool, err error) {
+	c.filled += n
+	if n > 0 && !c.active.Load() {
+		c.active.Store(true)
+	}
+	writes := c.hold()
+	if err := c.frames(); err != nil {
+		return false, err
+	}
+	if n := int32(len(c.collecting)); c.unfinished.Load() != n {
+		c.unfinished.Store(n)
+	}
+	return c.settle(writes)
+}
+
+// room returns where to put what comes next.
+func (c *conn) room() []byte {
+	c.makeRoom()
+	return c.in[c.filled:]
+}
+
+// readInTurn reads a connection, each time into the room that it is given, and hands over
+// what has come, until there is an error.
+func readInTurn(nc net.Conn, room func() []byte, take func(n int) (wrote bool, err error)) error {
+	for {
+		n, err := nc.Read(room())
+		if n > 0 {
+			if _, err := take(n); err != nil {
 				return err
 			}
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -283,9 +307,18 @@ func (c *conn) makeRoom() {
 	}
 }
 
+// hold makes answers wait until all that has come is handled. It returns how many writes
+// there were before.
+func (c *conn) hold() (writes uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = true
+	return c.writes
+}
+
 // settle writes what was answered, waits while the client takes too little of it, and
-// ends the connection when its time has come.
-func (c *conn) settle() error {
+// ends the connection when its time has come. It tells whether there were more writes.
+func (c *conn) settle(writes uint64) (wrote bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy = false
@@ -295,11 +328,11 @@ func (c *conn) settle() error {
 	}
 	switch {
 	case c.err != nil:
-		return c.err
+		return false, c.err
 	case c.draining == drainLast && len(c.streams) == 0 && len(c.collecting) == 0 && !c.closing && !c.writing:
 		c.lingerLocked()
 	}
-	return nil
+	return c.writes != writes, nil
 }
 
 // lingerLocked says that nothing more will be sent, and lets the reader go on for a while.
@@ -310,12 +343,6 @@ func (c *conn) lingerLocked() {
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // if it fails, the next read does too
 	}
-}
-
-func (c *conn) setBusy(busy bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.busy = busy
 }
 
 // flushTogether writes what a goroutine has answered, together with what others answer at
@@ -793,7 +820,7 @@ func (c *conn) flushLocked() {
 		}
 		if err != nil && c.err == nil {
 			c.err = fmt.Errorf("write: %w", err)
-			_ = c.nc.Close() // the reader must see it
+			c.poke() // the reader closes the connection; a reader that is closing cannot wait for itself
 		}
 		c.pump()
 		c.space.Broadcast()

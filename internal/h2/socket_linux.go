@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -24,7 +25,8 @@ type socket struct {
 
 	reading  sync.Mutex
 	in       transfer
-	inARow   int // reads that found something without waiting
+	into     []byte // where Read reads to
+	inARow   int    // reads that found something without waiting
 	readSome func(fd uintptr) bool
 
 	writing   sync.Mutex
@@ -32,9 +34,9 @@ type socket struct {
 	writeSome func(fd uintptr) bool
 }
 
-// mostInARow is after how many reads that found something at once the next one is an
-// ordinary one. A connection that always has something to read keeps its goroutine running
-// for as long, and it is the monitor that sees to the others then.
+// mostInARow is after how many reads that found something at once the scheduler is to know of
+// the next one. A connection that always has something to read keeps its goroutine running for
+// as long, and it is the monitor that sees to the others then.
 const mostInARow = 16
 
 // A transfer is one system call, and what came of it.
@@ -42,6 +44,8 @@ type transfer struct {
 	b     []byte
 	n     int
 	errno syscall.Errno
+	// known says that the scheduler is to know of the call.
+	known bool
 }
 
 // quick returns the connection as a socket if it is one of the kernel's, else as it is.
@@ -60,22 +64,36 @@ func quick(nc net.Conn) net.Conn {
 		return nc // it is closed, as the first read will find
 	}
 	s := &socket{Conn: nc, raw: raw}
-	s.readSome = func(fd uintptr) bool {
-		if !s.in.try(syscall.SYS_READ, fd) {
-			s.inARow = 0
-			return false
-		}
-		s.inARow++
-		return true
-	}
-	s.writeSome = func(fd uintptr) bool { return s.out.try(syscall.SYS_WRITE, fd) }
+	s.readSome = func(fd uintptr) bool { return s.receive(fd, s.into) }
+	s.writeSome = func(fd uintptr) bool { return s.out.try(syscall.SYS_SENDTO, fd) }
 	return s
+}
+
+// receive reads into b. false says that this would have to wait.
+func (s *socket) receive(fd uintptr, b []byte) bool {
+	s.in.b, s.in.known = b, s.inARow == mostInARow
+	found := s.in.try(syscall.SYS_RECVFROM, fd)
+	s.in.b = nil
+	switch {
+	case !found, s.in.known:
+		s.inARow = 0
+	default:
+		s.inARow++
+	}
+	return found
 }
 
 // try reads or writes. false says that this would have to wait.
 func (t *transfer) try(call, fd uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.b))), uintptr(len(t.b)))
+		at, size := unsafe.Pointer(unsafe.SliceData(t.b)), uintptr(len(t.b))
+		var n uintptr
+		var errno syscall.Errno
+		if t.known {
+			n, _, errno = syscall.Syscall6(call, fd, uintptr(at), size, syscall.MSG_NOSIGNAL, 0, 0)
+		} else {
+			n, _, errno = syscall.RawSyscall6(call, fd, uintptr(at), size, syscall.MSG_NOSIGNAL, 0, 0)
+		}
 		switch errno {
 		case syscall.EINTR:
 			continue
@@ -90,6 +108,51 @@ func (t *transfer) try(call, fd uintptr) bool {
 	}
 }
 
+// readEach reads a connection, each time into the room that it is given, and hands over what
+// has come, until there is an error.
+//
+// A socket is read within one wait, so to speak: the poller forgets that something has come
+// only when a new one begins. So where a read has not filled its room, there is no need to
+// ask again before waiting, which costs a system call for each check where they come one at
+// a time; and where they never pause, the goroutine still gives others their turn. What is
+// not seen so is that the other end has closed the connection together with the last that it
+// sent. If that was answered, the other end refuses the answer: then or soon after there is an
+// error, which take must not hide. After what was not answered it is asked again.
+func readEach(nc net.Conn, room func() []byte, take func(n int) (wrote bool, err error)) error {
+	s, ok := nc.(*socket)
+	if !ok {
+		return readInTurn(nc, room, take)
+	}
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	var failed error
+	err := s.raw.Read(func(fd uintptr) bool {
+		for {
+			b := room()
+			if !s.receive(fd, b) {
+				return false
+			}
+			var wrote bool
+			switch {
+			case s.in.errno != 0:
+				failed = os.NewSyscallError("read", s.in.errno)
+			case s.in.n == 0:
+				failed = io.EOF
+			default:
+				wrote, failed = take(s.in.n)
+			}
+			if failed != nil {
+				return true
+			}
+			if wrote && s.in.n < len(b) {
+				s.inARow = 0
+				return false
+			}
+		}
+	})
+	return cmp.Or(err, failed)
+}
+
 // Read implements net.Conn.
 func (s *socket) Read(b []byte) (int, error) {
 	if len(b) == 0 {
@@ -97,13 +160,9 @@ func (s *socket) Read(b []byte) (int, error) {
 	}
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	if s.inARow == mostInARow {
-		s.inARow = 0
-		return s.Conn.Read(b)
-	}
-	s.in.b = b
+	s.into = b
 	err := s.raw.Read(s.readSome)
-	s.in.b = nil
+	s.into = nil
 	switch {
 	case err != nil:
 		return 0, err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -182,6 +183,130 @@ func TestASocketReadsInOrder(t *testing.T) {
 			if err := <-waits; err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// each reads as the server does, into room of a few sizes in turn; take is told the text.
+func each(server net.Conn, take func(text []byte) (wrote bool, err error)) error {
+	sizes, buffer := []int{1, 7, 4096, 32 << 10}, make([]byte, 32<<10)
+	turn := 0
+	return h2.ReadEach(server, func() []byte {
+		turn++
+		return buffer[:sizes[turn%len(sizes)]]
+	}, func(n int) (bool, error) { return take(buffer[:n]) })
+}
+
+func TestEachReadBringsWhatHasCome(t *testing.T) {
+	overSockets(t, func(t *testing.T, server, client halfCloser) {
+		sent := make([]byte, 8<<20)
+		for i := range sent {
+			sent[i] = byte(i ^ i>>8 ^ i>>16)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			err := each(server, func(text []byte) (bool, error) {
+				_, err := server.Write(text)
+				return true, err
+			})
+			ended <- errors.Join(err, server.CloseWrite())
+		}()
+		go func() {
+			for rest := sent; len(rest) > 0; {
+				n := min(len(rest), 1+len(rest)%(100<<10))
+				if _, err := client.Write(rest[:n]); err != nil {
+					t.Error(err)
+				}
+				rest = rest[n:]
+			}
+		}()
+		got := make([]byte, len(sent))
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("others came back than were sent, or %v", err)
+		}
+		if err := client.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, io.EOF) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
+}
+
+// The end of a connection may be told together with the last that was sent on it, and then it
+// is not told again: whether that was answered or not, the connection ends.
+func TestAnEndThatComesWithTheLastIsSeen(t *testing.T) {
+	// With one thread nobody looks for what has come between a write and the end behind it.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, answered := range []bool{true, false} {
+		overSockets(t, func(t *testing.T, server, client halfCloser) {
+			took := make(chan int, 2)
+			ended := make(chan error, 1)
+			go func() {
+				ended <- h2.ReadEach(server, func() []byte { return make([]byte, 100) }, func(n int) (bool, error) {
+					took <- n
+					if !answered {
+						return false, nil
+					}
+					_, err := server.Write([]byte("answer"))
+					return true, err
+				})
+			}()
+			if _, err := client.Write([]byte("first")); err != nil {
+				t.Fatal(err)
+			}
+			first := <-took
+			runtime.Gosched() // until the other goroutine waits
+			_, err := client.Write([]byte("last"))
+			if err := errors.Join(err, client.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if last := <-took; first != len("first") || last != len("last") {
+				t.Errorf("answered %t: %d and %d bytes came", answered, first, last)
+			}
+			if err := <-ended; err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("answered %t: it ended with %v", answered, err)
+			}
+		})
+	}
+}
+
+func TestReadingEachCanBeInterrupted(t *testing.T) {
+	overSockets(t, func(t *testing.T, server, client halfCloser) {
+		reading, ended := make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- each(server, func([]byte) (bool, error) {
+				close(reading)
+				return true, nil
+			})
+		}()
+		if _, err := client.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		<-reading
+		if err := server.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it ended with %v at its deadline", err)
+		}
+		if err := server.SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		failed := errors.New("failed")
+		go func() { ended <- each(server, func([]byte) (bool, error) { return false, failed }) }()
+		if _, err := client.Write([]byte("y")); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, failed) {
+			t.Errorf("it ended with %v and not with what was wrong", err)
+		}
+		go func() { ended <- each(server, func([]byte) (bool, error) { return true, nil }) }()
+		if err := server.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("it ended with %v when it was closed", err)
 		}
 	})
 }

@@ -6,3 +6,7 @@ import "net"
 
 // quick returns the connection as it is: only on Linux there is anything to gain.
 func quick(nc net.Conn) net.Conn { return nc }
+
+func readEach(nc net.Conn, room func() []byte, take func(n int) (wrote bool, err error)) error {
+	return readInTurn(nc, room, take)
+}

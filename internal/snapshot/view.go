@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -101,12 +102,18 @@ func newViewCache(ceiling int64) (*viewCache, error) {
 	var err error
 	c.ristretto, err = ristretto.NewCache(&ristretto.Config[string, *View]{
 		NumCounters: min(max(c.ceiling/1024*10, 1<<10), 1<<24),
-		MaxCost:     c.ceiling, BufferItems: 64, IgnoreInternalCost: true,
+		MaxCost:     c.ceiling, BufferItems: 64, IgnoreInternalCost: true, KeyToHash: hashesOf,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of views: %w", err)
 	}
 	return c, nil
+}
+
+// hashesOf are the two by which ristretto tells keys apart: parts of a subject's digest, which
+// is as good a hash as any. Should two subjects ever share them, one costs the other its place.
+func hashesOf(digest string) (key, conflict uint64) {
+	return binary.LittleEndian.Uint64([]byte(digest[:8])), binary.LittleEndian.Uint64([]byte(digest[8:16]))
 }
 
 func (c *viewCache) close() {
