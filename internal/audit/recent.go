@@ -25,6 +25,7 @@ type Recent struct {
 // A keptRecord is a [record] with no more text than it has.
 type keptRecord struct {
 	unixNano        int64
+	duration        time.Duration
 	process, number uint64
 	revision        authz.Revision
 	reason          authz.Reason
@@ -47,18 +48,7 @@ func NewRecent(entries int) *Recent {
 
 // A Remembered is what the log kept of a decision.
 type Remembered struct {
-	Time            time.Time
-	Process, Number uint64
-	Adapter         string
-	Tenant          string
-	Principal       authz.Principal
-	// Method and Path are the request's, if it was one; the path is without its query.
-	Method, Path string
-	Permissions  []authz.Permission
-	Scopes       []authz.Scope
-	Reason       authz.Reason
-	Assignment   string
-	Revision     authz.Revision
+	Entry
 	// Truncated says that something was too long to be kept whole.
 	Truncated bool
 }
@@ -76,7 +66,7 @@ func (r *Recent) keep(from *record) {
 	}
 	k := &r.ring[r.next]
 	*k = keptRecord{
-		unixNano: from.unixNano, process: from.process, number: from.number, revision: from.revision, reason: from.reason,
+		unixNano: from.unixNano, duration: from.duration, process: from.process, number: from.number, revision: from.revision, reason: from.reason,
 		cut: from.cut, cutPath: from.cutPath, fields: from.fields,
 		text: append(k.text[:0], from.text[:from.fields[fieldCount-1]]...),
 	}
@@ -116,10 +106,12 @@ func (k *keptRecord) remembered() Remembered {
 	kept := k.field(fieldPath)
 	path := withoutQuery(kept)
 	m := Remembered{
-		Time: time.Unix(0, k.unixNano).UTC(), Process: k.process, Number: k.number,
-		Adapter: string(k.field(fieldAdapter)), Tenant: string(k.field(fieldTenant)),
-		Method: string(k.field(fieldMethod)), Path: string(path),
-		Reason: k.reason, Assignment: string(k.field(fieldAssignment)), Revision: k.revision,
+		Entry: Entry{
+			Time: time.Unix(0, k.unixNano).UTC(), Duration: k.duration, Process: k.process, Number: k.number,
+			Adapter: string(k.field(fieldAdapter)), Tenant: string(k.field(fieldTenant)),
+			Method: string(k.field(fieldMethod)), Path: string(path),
+			Reason: k.reason, Assignment: string(k.field(fieldAssignment)), Revision: k.revision,
+		},
 		Truncated: k.cut || k.cutPath && len(path) == len(kept),
 	}
 	if kind := k.field(fieldPrincipalType); len(kind) > 0 {

@@ -33,15 +33,15 @@ func remember(t *testing.T, mode audit.Mode, most int, entries ...audit.Entry) *
 func TestAWrittenDecisionIsRemembered(t *testing.T) {
 	recent := remember(t, audit.All, 4, full())
 	got, ok := recent.Find("0123456789abcdef000000000000002a")
-	want := audit.Remembered{
-		Time:    time.Date(2026, 11, 22, 2, 4, 5, 678900000, time.UTC),
+	want := audit.Remembered{Entry: audit.Entry{
+		Time: time.Date(2026, 11, 22, 2, 4, 5, 678900000, time.UTC), Duration: 1500 * time.Nanosecond,
 		Process: 0x0123456789abcdef, Number: 42,
 		Adapter: "extauthz", Tenant: "7f1d", Principal: authz.Principal{Type: authz.User, ID: "u1"},
 		Method: "POST", Path: "/powerapps/environments/e1/apps/a7/publish",
 		Permissions: []authz.Permission{"PowerApps.Apps.Publish", "PowerApps.Apps.Read"},
 		Scopes:      []authz.Scope{"/tenants/7f1d/environments/e1", "/tenants/7f1d"},
 		Reason:      authz.Overridden, Assignment: "as1", Revision: authz.Revision{Epoch: 2, Number: 17},
-	}
+	}}
 	if diff := cmp.Diff(want, got); !ok || diff != "" {
 		t.Errorf("found: %t, difference (-want +got):\n%s", ok, diff)
 	}

@@ -3,6 +3,7 @@ package extauthz
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -118,10 +119,18 @@ func allSafe[T ~string](text T) bool {
 	return true
 }
 
+// escapedInJSON are the bytes that encoding/json does not write as they are.
+var escapedInJSON = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c < 0x20 || c >= 0x7F || strings.IndexByte(`"\<>&`, byte(c)) >= 0
+	}
+	return table
+}()
+
 // appendJSON appends a text as encoding/json writes it.
 func appendJSON[T string | []byte](b []byte, text T) []byte {
 	for i := range len(text) {
-		if c := text[i]; c < 0x20 || c >= 0x7F || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if escapedInJSON[text[i]] {
 			escaped, err := json.Marshal(string(text))
 			if err != nil { // strings always marshal
 				return append(b, `""`...)

@@ -32,7 +32,10 @@ func appendStart(b []byte, number byte, length int) []byte {
 //
 // "append" stays unset: with it set, newer Envoys ignore the action, and an action left at
 // its zero value adds a second header after the client's.
-type headerPart struct{ key []byte }
+type headerPart struct {
+	key   []byte
+	start []byte // all before a short value, its three lengths as with an empty one
+}
 
 // The action, which stands behind the header.
 var overwrite = protowire.AppendVarint(protowire.AppendTag(nil, optionAction, protowire.VarintType), overwriteOrAdd)
@@ -42,7 +45,10 @@ func newHeaderPart(name string) headerPart {
 	if name == "" {
 		return headerPart{}
 	}
-	return headerPart{appendText(nil, headerKey, name)}
+	p := headerPart{key: appendText(nil, headerKey, name)}
+	p.start = p.appendLong(nil, "")
+	p.start = p.start[:len(p.start)-len(overwrite)]
+	return p
 }
 
 // append appends the header with a value that is made safe for one.
@@ -54,6 +60,18 @@ func (p *headerPart) append(b []byte, value string) []byte {
 }
 
 func (p *headerPart) appendSafe(b []byte, value string) []byte {
+	if p.key == nil || len(p.start)+len(value) > shortMost {
+		return p.appendLong(b, value)
+	}
+	at := len(b)
+	b = append(b, p.start...)
+	b[at+1] += byte(len(value)) // of the option,
+	b[at+3] += byte(len(value)) // of the header in it,
+	b[len(b)-1] = byte(len(value))
+	return append(append(b, value...), overwrite...)
+}
+
+func (p *headerPart) appendLong(b []byte, value string) []byte {
 	if p.key == nil {
 		return b
 	}
@@ -64,10 +82,21 @@ func (p *headerPart) appendSafe(b []byte, value string) []byte {
 	return append(b, overwrite...)
 }
 
-// A structPart is a text in a Struct, without the text.
-type structPart struct{ key []byte }
+// shortMost is up to how many bytes, besides what stands behind the value, all lengths in a
+// part are of one byte.
+const shortMost = 120
 
-func newStructPart(key string) structPart { return structPart{appendText(nil, entryKey, key)} }
+// A structPart is a text in a Struct, without the text.
+type structPart struct {
+	key   []byte
+	start []byte // all before a short text, its three lengths as with an empty one
+}
+
+func newStructPart(key string) structPart {
+	p := structPart{key: appendText(nil, entryKey, key)}
+	p.start = p.appendLong(nil, "")
+	return p
+}
 
 // append appends the text, made safe for a header; nothing if there is none.
 func (p *structPart) append(b []byte, value string) []byte {
@@ -81,6 +110,18 @@ func (p *structPart) append(b []byte, value string) []byte {
 }
 
 func (p *structPart) appendSafe(b []byte, value string) []byte {
+	if len(p.start)+len(value) > shortMost {
+		return p.appendLong(b, value)
+	}
+	at := len(b)
+	b = append(b, p.start...)
+	b[at+1] += byte(len(value))     // of the entry,
+	b[len(b)-3] += byte(len(value)) // of the value in it,
+	b[len(b)-1] = byte(len(value))
+	return append(b, value...)
+}
+
+func (p *structPart) appendLong(b []byte, value string) []byte {
 	inner := sized(len(value))
 	b = append(appendStart(b, structFields, len(p.key)+sized(inner)), p.key...)
 	return append(appendStart(appendStart(b, entryValue, inner), valueString, len(value)), value...)

@@ -359,7 +359,7 @@ func (e *encoder) appendBody(b []byte, f *refusal, message []byte, a *answered) 
 // one; Envoy puts it under envoy.filters.http.ext_authz.
 func appendMetadata(b []byte, a *answered) []byte {
 	b, metadata := beginLong(b, checkMetadata)
-	b = reasonEntry.append(b, a.Reason.String())
+	b = reasonEntry.appendSafe(b, a.Reason.String())
 	b = idEntry.appendSafe(b, a.idText())
 	b = revisionEntry.appendSafe(b, a.revisionText())
 	if len(a.Permissions) > 0 {

@@ -308,7 +308,10 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 	decision := authz.Decide(view.Grants, question, now)
 	a.Reason, a.Assignment = decision.Reason, decision.Grant
 	if !decision.Allowed() {
-		s.missing = authz.AppendMissing(s.missing[:0], view.Grants, question, now)
+		s.missing = append(s.missing[:0], s.permissions...)
+		if len(s.missing) > 1 { // else it is the one that was refused
+			s.missing = authz.AppendMissing(s.missing[:0], view.Grants, question, now)
+		}
 		for _, id := range s.missing {
 			a.Missing = append(a.Missing, vocabulary.Name(id))
 		}

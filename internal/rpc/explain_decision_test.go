@@ -23,14 +23,14 @@ func (r recentDecisions) Find(id string) (audit.Remembered, bool) {
 // remembered are the decisions that the tests of ExplainService know: of ada at e1, and of
 // somebody of another tenant.
 var remembered = recentDecisions{
-	"of-ada": {
+	"of-ada": {Entry: audit.Entry{
 		Tenant: "t1", Principal: authz.Principal{Type: authz.User, ID: "ada"}, Adapter: "grpc",
 		Permissions: []authz.Permission{"PowerApps.Apps.Read"}, Scopes: []authz.Scope{"/tenants/t1/environments/e1"}, Reason: authz.Forbidden,
-	},
-	"of-another-tenant": {
+	}},
+	"of-another-tenant": {Entry: audit.Entry{
 		Tenant: "t2", Principal: authz.Principal{Type: authz.User, ID: "ada"}, Adapter: "grpc",
 		Permissions: []authz.Permission{"PowerApps.Apps.Read"}, Scopes: []authz.Scope{"/tenants/t2/environments/secret"}, Reason: authz.NoAssignment,
-	},
+	}},
 }
 
 // Identifiers of decisions are counted up, so that anybody can try those next to their own.
