@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pathgrant/pathgrant/pkg/authz"
+	"github.com/pathgrant/pathgrant/pkg/naming"
 )
 
 func catalogueCommand() *cobra.Command {
@@ -25,6 +27,7 @@ func catalogueFiles(flag []string, args []string) []string { return append(flag,
 func catalogueShowCommand() *cobra.Command {
 	var (
 		files  []string
+		name   string
 		output string
 	)
 	cmd := &cobra.Command{
@@ -39,7 +42,10 @@ func catalogueShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			catalogue := loaded.Default()
+			catalogue, err := catalogueNamed(loaded, name)
+			if err != nil {
+				return err
+			}
 			if output == "text" {
 				_, err := cmd.OutOrStdout().Write(catalogue.Source())
 				return err
@@ -62,8 +68,21 @@ func catalogueShowCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&files, "catalogue", nil, "a catalogue file in place of the shipped one")
+	cmd.Flags().StringVar(&name, "name", "", "the catalogue of this name, as routes choose it, in place of the default")
 	outputFlag(cmd, &output)
 	return cmd
+}
+
+// catalogueNamed returns the catalogue of a name; the default one where none is given.
+func catalogueNamed(loaded *naming.Catalogues, name string) (*naming.Catalogue, error) {
+	if catalogue, ok := loaded.Named(name); ok {
+		return catalogue, nil
+	}
+	var names []string
+	for _, c := range loaded.All() {
+		names = append(names, c.Name())
+	}
+	return nil, fmt.Errorf("--name %q: no catalogue of that name is loaded; there are %s", name, strings.Join(names, ", "))
 }
 
 func catalogueLintCommand() *cobra.Command {
