@@ -61,7 +61,7 @@ func (r *runner) changing(ctx context.Context, w world, original string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if err := s.ready(ctx); err != nil {
+	if _, err := s.ready(ctx); err != nil {
 		return err
 	}
 	c, err := newChanger(ctx, w, socket, data, token)

@@ -268,9 +268,7 @@ func (r *runner) serving(ctx context.Context, w world, data string) (err error) 
 		return err
 	}
 	r.printf(w, "anonymous memory at the start", "%d MiB", anon>>20)
-	_, verified, err := s.until(ctx, func() (pathgrantv1.Reason, error) {
-		return s.ask(ctx, "nobody-at-all", "/tenants/"+tenantID)
-	}, notReady)
+	verified, err := s.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -297,12 +295,13 @@ func (r *runner) serving(ctx context.Context, w world, data string) (err error) 
 	return nil
 }
 
-// ready waits until the server answers from its data.
-func (s *server) ready(ctx context.Context) error {
-	_, _, err := s.until(ctx, func() (pathgrantv1.Reason, error) {
+// ready waits until all data is verified: only then is somebody known not to be in it. It
+// returns how long that took from the start.
+func (s *server) ready(ctx context.Context) (time.Duration, error) {
+	_, took, err := s.until(ctx, func() (pathgrantv1.Reason, error) {
 		return s.ask(ctx, "nobody-at-all", "/tenants/"+tenantID)
 	}, notReady)
-	return err
+	return took, err
 }
 
 // missing measures decisions whose views are read from the file.
@@ -312,7 +311,7 @@ func (r *runner) missing(ctx context.Context, w world, data string) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if err := s.ready(ctx); err != nil {
+	if _, err := s.ready(ctx); err != nil {
 		return err
 	}
 	// Under the limit of memory that all of them stay below, this server collects garbage more

@@ -44,8 +44,6 @@ type transfer struct {
 	b     []byte
 	n     int
 	errno syscall.Errno
-	// known says that the scheduler is to know of the call.
-	known bool
 }
 
 // quick returns the connection as a socket if it is one of the kernel's, else as it is.
@@ -65,31 +63,43 @@ func quick(nc net.Conn) net.Conn {
 	}
 	s := &socket{Conn: nc, raw: raw}
 	s.readSome = func(fd uintptr) bool { return s.receive(fd, s.into) }
-	s.writeSome = func(fd uintptr) bool { return s.out.try(syscall.SYS_SENDTO, fd) }
+	s.writeSome = func(fd uintptr) bool { return s.out.try(syscall.SYS_SENDTO, fd, false) }
 	return s
 }
 
 // receive reads into b. false says that this would have to wait.
 func (s *socket) receive(fd uintptr, b []byte) bool {
-	s.in.b, s.in.known = b, s.inARow == mostInARow
-	found := s.in.try(syscall.SYS_RECVFROM, fd)
+	known := s.inARow == mostInARow
+	s.in.b = b
+	found := s.in.try(syscall.SYS_RECVFROM, fd, known)
 	s.in.b = nil
-	switch {
-	case !found, s.in.known:
+	if !found || known {
 		s.inARow = 0
-	default:
+	} else {
 		s.inARow++
 	}
 	return found
 }
 
-// try reads or writes. false says that this would have to wait.
-func (t *transfer) try(call, fd uintptr) bool {
+// received returns how many bytes the last read brought, or why it brought none.
+func (s *socket) received() (int, error) {
+	switch {
+	case s.in.errno != 0:
+		return 0, os.NewSyscallError("read", s.in.errno)
+	case s.in.n == 0:
+		return 0, io.EOF
+	}
+	return s.in.n, nil
+}
+
+// try reads or writes. false says that this would have to wait. known says that the scheduler
+// is to know of the call.
+func (t *transfer) try(call, fd uintptr, known bool) bool {
 	for {
 		at, size := unsafe.Pointer(unsafe.SliceData(t.b)), uintptr(len(t.b))
 		var n uintptr
 		var errno syscall.Errno
-		if t.known {
+		if known {
 			n, _, errno = syscall.Syscall6(call, fd, uintptr(at), size, syscall.MSG_NOSIGNAL, 0, 0)
 		} else {
 			n, _, errno = syscall.RawSyscall6(call, fd, uintptr(at), size, syscall.MSG_NOSIGNAL, 0, 0)
@@ -132,19 +142,14 @@ func readEach(nc net.Conn, room func() []byte, take func(n int) (wrote bool, err
 			if !s.receive(fd, b) {
 				return false
 			}
-			var wrote bool
-			switch {
-			case s.in.errno != 0:
-				failed = os.NewSyscallError("read", s.in.errno)
-			case s.in.n == 0:
-				failed = io.EOF
-			default:
-				wrote, failed = take(s.in.n)
+			n, wrote := 0, false
+			if n, failed = s.received(); failed == nil {
+				wrote, failed = take(n)
 			}
 			if failed != nil {
 				return true
 			}
-			if wrote && s.in.n < len(b) {
+			if wrote && n < len(b) {
 				s.inARow = 0
 				return false
 			}
@@ -163,15 +168,10 @@ func (s *socket) Read(b []byte) (int, error) {
 	s.into = b
 	err := s.raw.Read(s.readSome)
 	s.into = nil
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, err
-	case s.in.errno != 0:
-		return 0, os.NewSyscallError("read", s.in.errno)
-	case s.in.n == 0:
-		return 0, io.EOF
 	}
-	return s.in.n, nil
+	return s.received()
 }
 
 // Write implements net.Conn.

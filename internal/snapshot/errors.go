@@ -31,6 +31,9 @@ var (
 	ErrInUse = fmt.Errorf("%w: it is in use", ErrInvalid)
 )
 
+// errUnverified says that what is not found may yet be there. It is an [ErrNotReady].
+var errUnverified = fmt.Errorf("%w: the snapshot is still being verified", ErrNotReady)
+
 // corruptf says what is damaged; the error is an [ErrCorrupt].
 func corruptf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))

@@ -1,15 +1,9 @@
 package snapshot_test
 
 import (
-	"errors"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/pathgrant/pathgrant/internal/admin"
-	"github.com/pathgrant/pathgrant/internal/bundle"
 	"github.com/pathgrant/pathgrant/internal/snapshot"
 )
 
@@ -58,27 +52,7 @@ func TestTheGoldenDirectoryOfLayout2(t *testing.T) {
 		if err != nil || s.Current() == nil || s.Current().Revision().Number != 5 {
 			t.Fatalf("%s: %v", opened, err)
 		}
-		var text strings.Builder
-		d, err := s.Export(t.Context())
-		if err := errors.Join(err, bundle.Write(&text, d, bundle.YAML)); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(goldenBundle2, text.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", opened, diff)
-		}
-		v, err := goldenAdmin(t, s, o).AuditVerify(t.Context(), admin.Caller{Kind: admin.Operator})
-		if err != nil || !v.Intact || v.Verified != 4 || v.Head.Number != 4 {
-			t.Errorf("%s: the change audit: %+v, %v", opened, v, err)
-		}
-		if err := s.Read(t.Context(), func(r *snapshot.Reader) error {
-			note, err := r.Note("golden", "k")
-			if string(note) != "v" {
-				t.Errorf("%s: note %q", opened, note)
-			}
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		holdsGolden(t, opened, s, o, goldenBundle2)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -171,7 +171,7 @@ func makeGolden(t *testing.T, dir string) {
 	}
 }
 
-// Layout 2 has all that there is: owners, the change audit and notes beside the data.
+// Layout 3 has all that there is: owners, the change audit and notes beside the data.
 func TestTheGoldenDirectoryOfLayout3(t *testing.T) {
 	golden := filepath.Join("testdata", "schema-3")
 	if *update {
@@ -185,31 +185,19 @@ func TestTheGoldenDirectoryOfLayout3(t *testing.T) {
 	if s.Current() == nil || s.Current().Revision().Number != 5 {
 		t.Fatalf("%+v", s.Stats())
 	}
-	var text strings.Builder
-	d, err := s.Export(t.Context())
-	if err := errors.Join(err, bundle.Write(&text, d, bundle.YAML)); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(goldenBundle, text.String()); diff != "" {
-		t.Errorf("exported (-want +got):\n%s", diff)
-	}
+	holdsGolden(t, "opened", s, o, goldenBundle)
 	for _, q := range goldenDecisions {
 		if got := decided(t, s, o, q.who, q.wids, q.permission, q.below, q.at); got != q.want {
 			t.Errorf("%s %s %s on %s: %v, want %v", q.who, q.permission, q.below, q.at, got, q.want)
 		}
 	}
-	v, err := goldenAdmin(t, s, o).AuditVerify(t.Context(), admin.Caller{Kind: admin.Operator})
-	if err != nil || !v.Intact || v.Verified != 4 || v.Head.Number != 4 {
-		t.Errorf("the change audit: %+v, %v", v, err)
-	}
 	goldenRecords(t, s)
 	if err := s.Read(t.Context(), func(r *snapshot.Reader) error {
-		note, err := r.Note("golden", "k")
-		owned, err2 := r.OwnedBy(goldenTenant, group("makers"))
-		if string(note) != "v" || fmt.Sprint(names(owned)) != "[ApplicationUser 0b070000-0000-4000-8000-00000000000b]" {
-			t.Errorf("note %q, owned %q", note, names(owned))
+		owned, err := r.OwnedBy(goldenTenant, group("makers"))
+		if fmt.Sprint(names(owned)) != "[ApplicationUser 0b070000-0000-4000-8000-00000000000b]" {
+			t.Errorf("owned %q", names(owned))
 		}
-		return errors.Join(err, err2)
+		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +215,33 @@ func TestTheGoldenDirectoryOfLayout3(t *testing.T) {
 	// And it can be changed.
 	if r, err := s.Update(t.Context(), snapshot.Change{}, func(e *snapshot.Edit) error { return e.PutTenant("t3", false) }); err != nil || r.Number != 6 {
 		t.Errorf("revision %v, %v", r, err)
+	}
+}
+
+// holdsGolden checks that a store holds what a golden directory does: the bundle as it is
+// exported, the change audit and a note beside the data.
+func holdsGolden(t *testing.T, when string, s *snapshot.Store, o snapshot.Options, want string) {
+	t.Helper()
+	var text strings.Builder
+	d, err := s.Export(t.Context())
+	if err := errors.Join(err, bundle.Write(&text, d, bundle.YAML)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, text.String()); diff != "" {
+		t.Errorf("%s, exported (-want +got):\n%s", when, diff)
+	}
+	v, err := goldenAdmin(t, s, o).AuditVerify(t.Context(), admin.Caller{Kind: admin.Operator})
+	if err != nil || !v.Intact || v.Verified != 4 || v.Head.Number != 4 {
+		t.Errorf("%s: the change audit: %+v, %v", when, v, err)
+	}
+	if err := s.Read(t.Context(), func(r *snapshot.Reader) error {
+		note, err := r.Note("golden", "k")
+		if string(note) != "v" {
+			t.Errorf("%s: note %q", when, note)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

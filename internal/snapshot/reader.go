@@ -53,7 +53,7 @@ func (s *Store) Read(ctx context.Context, read func(*Reader) error) error {
 			return s.notReady()
 		}
 		if !snap.file.verified.Load() {
-			return fmt.Errorf("%w: the snapshot is still being verified", ErrNotReady)
+			return errUnverified
 		}
 		r := &Reader{store: s, held: snap, revision: snap.revision, now: s.now()}
 		err := r.during(read)

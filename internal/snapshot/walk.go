@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"bytes"
-	"fmt"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -41,6 +40,7 @@ type walkMemory struct {
 	text   []byte // of the grants
 	roles  lately[*authz.Role]
 	scopes lately[span]
+	out    lately[bool] // whether the caller is disabled there, by scope
 }
 
 // A walkedGrant is a grant whose texts are not yet where they stay.
@@ -163,6 +163,10 @@ func (w *walk) settle() error {
 // disabledAt tells whether the caller is disabled in the environment of a security role's
 // scope: whoever may not sign in to an environment has nothing of the roles in it.
 func (w *walk) disabledAt(scope authz.Scope) (bool, error) {
+	out := &w.memory.out
+	if disabled, ok := out.find(string(scope)); ok {
+		return disabled, nil
+	}
 	_, named, err := authz.ParseScope(string(scope), false)
 	if err != nil {
 		return false, corruptf("a security role is assigned at %q", scope)
@@ -181,8 +185,9 @@ func (w *walk) disabledAt(scope authz.Scope) (bool, error) {
 	}
 	if value == nil {
 		if !w.verified {
-			return false, fmt.Errorf("%w: the snapshot is still being verified", ErrNotReady)
+			return false, errUnverified
 		}
+		out.remember(string(scope), false)
 		return false, nil
 	}
 	payload, _, err := unseal(byte(environmentUserSection), key, value)
@@ -190,6 +195,9 @@ func (w *walk) disabledAt(scope authz.Scope) (bool, error) {
 		return false, err
 	}
 	user, err := readEnvironmentUser(named.Environment, caller, string(payload))
+	if err == nil {
+		out.remember(string(scope), user.Disabled)
+	}
 	return user.Disabled, err
 }
 
@@ -216,7 +224,7 @@ func (w *walk) principal(p authz.Principal, caller bool) error {
 	}
 	if value == nil {
 		if !w.verified { // a record that is lost looks like one that never was
-			return fmt.Errorf("%w: the snapshot is still being verified", ErrNotReady)
+			return errUnverified
 		}
 		return nil
 	}
