@@ -213,11 +213,11 @@ type refusal struct {
 
 func (w *world) refusal(r *ask.Request, e *explain.Explanation) *refusal {
 	w.t.Helper()
-	_, view, err := w.store.View(w.t.Context(), r.Subject)
+	found, err := w.store.View(w.t.Context(), r.Subject)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	f := &refusal{w: w, subject: r.Subject, grants: view.Grants.All()}
+	f := &refusal{w: w, subject: r.Subject, grants: found.View.Grants.All()}
 	vocabulary := w.catalogues.Vocabulary()
 	for _, name := range e.Answer.Permissions {
 		id, _ := vocabulary.ID(string(name))

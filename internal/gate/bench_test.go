@@ -294,7 +294,7 @@ func BenchmarkViewHit(b *testing.B) {
 				ctx := b.Context()
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, _, err := store.View(ctx, subject); err != nil {
+					if _, err := store.View(ctx, subject); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -312,7 +312,7 @@ func BenchmarkViewMiss(b *testing.B) {
 				subject, ctx := benchSubject(b, n), b.Context()
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, _, err := store.View(ctx, subject); err != nil {
+					if _, err := store.View(ctx, subject); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -325,7 +325,7 @@ func BenchmarkWalk(b *testing.B) {
 	catalogues := benchCatalogues(b, 0)
 	store := benchStore(b, catalogues, 10_000, 64<<20)
 	for _, n := range []int{5, 50, 200} {
-		_, view, err := store.View(b.Context(), benchSubject(b, n))
+		found, err := store.View(b.Context(), benchSubject(b, n))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -343,7 +343,7 @@ func BenchmarkWalk(b *testing.B) {
 				now := time.Now().Unix()
 				b.ReportAllocs()
 				for b.Loop() {
-					if d := authz.Decide(view.Grants, question, now); d.Reason != asked.reason {
+					if d := authz.Decide(found.View.Grants, question, now); d.Reason != asked.reason {
 						b.Fatal(d.Reason)
 					}
 				}

@@ -272,11 +272,11 @@ func (g *Gate) decideNamed(ctx context.Context, r *ask.Request, a *ask.Answer, s
 		view *snapshot.View
 	)
 	if s.held == nil {
-		snap, cached, ok := g.lookUp(ctx, r, a, s)
+		found, ok := g.lookUp(ctx, r, a, s)
 		if !ok {
 			return
 		}
-		a.Revision, view, held = snap.Revision(), cached, g.tenant(snap, tenant)
+		a.Revision, view, held = found.Snapshot.Revision(), found.View, g.tenant(found.Tenant, tenant)
 	} else if held, view = g.readAnew(ctx, a, s, tenant); view == nil {
 		return
 	}
@@ -443,19 +443,19 @@ func (g *Gate) identify(ctx context.Context, r *ask.Request, a *ask.Answer, s *s
 
 // lookUp finds one revision of the snapshot and what the subject holds in it: in memory if
 // it is there, and otherwise, unless the question is quick, in the file.
-func (g *Gate) lookUp(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) (*snapshot.Snapshot, *snapshot.View, bool) {
+func (g *Gate) lookUp(ctx context.Context, r *ask.Request, a *ask.Answer, s *scratch) (f snapshot.Found, ok bool) {
 	if g.arrived(r.AtLeast) {
-		if snap, view, ok := g.Snapshots.CachedView(s.who.Subject); ok {
-			return snap, view, true
+		if f, ok = g.Snapshots.CachedView(s.who.Subject); ok {
+			return f, true
 		}
 	}
 	if s.quick {
 		slow(a)
-		return nil, nil, false
+		return snapshot.Found{}, false
 	}
-	snap, view, ok := g.read(ctx, r, a, s.who.Subject)
+	f, ok = g.read(ctx, r, a, s.who.Subject)
 	s.now = g.Now() // it may have waited
-	return snap, view, ok
+	return f, ok
 }
 
 // arrived tells whether the revision is there, so that nobody need wait for it.
@@ -468,17 +468,17 @@ func (g *Gate) arrived(r authz.Revision) bool {
 }
 
 // read is lookUp for what takes its time.
-func (g *Gate) read(ctx context.Context, r *ask.Request, a *ask.Answer, subject *authz.Subject) (*snapshot.Snapshot, *snapshot.View, bool) {
+func (g *Gate) read(ctx context.Context, r *ask.Request, a *ask.Answer, subject *authz.Subject) (f snapshot.Found, ok bool) {
 	if reason, detail := g.waitFor(ctx, r.AtLeast); reason != authz.ReasonUnspecified {
 		a.Reason, a.Detail = reason, detail
-		return nil, nil, false
+		return snapshot.Found{}, false
 	}
-	snap, view, err := g.Snapshots.View(ctx, subject)
+	f, err := g.Snapshots.View(ctx, subject)
 	if err != nil {
 		a.Reason, a.Detail = g.unreadable(ctx, err)
-		return nil, nil, false
+		return snapshot.Found{}, false
 	}
-	return snap, view, true
+	return f, true
 }
 
 // waitFor waits for the revision; a reason says that it did not arrive.
@@ -560,9 +560,10 @@ type tenantState interface {
 	GroupDenials() *authz.Grants
 }
 
-func (g *Gate) tenant(snap *snapshot.Snapshot, id string) tenantState {
-	if held := snap.Tenant(id); held != nil {
-		return held
+// tenant is what is known of the tenant with the identifier, which may be nothing.
+func (g *Gate) tenant(known *snapshot.TenantView, id string) tenantState {
+	if known != nil {
+		return known
 	}
 	return unlisted{g.Snapshots.EmptyHierarchy(id)}
 }

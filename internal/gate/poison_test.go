@@ -74,11 +74,11 @@ func TestNothingOfAMessageIsKept(t *testing.T) {
 				sent["x-pathgrant-permission"] != "PowerApps.Apps.Read" {
 				t.Errorf("upstream is told %v", sent)
 			}
-			_, view, ok := store.CachedView(benchSubject(t, 2))
+			found, ok := store.CachedView(benchSubject(t, 2))
 			if !ok {
 				t.Fatal("what the subject holds is not found by the subject")
 			}
-			for _, grant := range view.Grants.All() {
+			for _, grant := range found.View.Grants.All() {
 				if id := grant.Principal.ID; id != guid(people, 0) && id != guid(groups, 0) && id != guid(groups, 1) {
 					t.Errorf("the view has a role assignment of %q", id)
 				}

@@ -64,10 +64,10 @@ func (r *recorded) Record(*ask.Request, *ask.Answer, time.Duration) { r.n.Add(1)
 func cache(t testing.TB, store *snapshot.Store, subject *authz.Subject) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		if _, _, err := store.View(t.Context(), subject); err != nil {
+		if _, err := store.View(t.Context(), subject); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, ok := store.CachedView(subject); ok {
+		if _, ok := store.CachedView(subject); ok {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -299,7 +299,7 @@ func TestQuickNeverChangesAnAnswer(t *testing.T) {
 			}
 			// What the first round read is put into the cache by another goroutine.
 			for try := 0; i >= len(questions) && try < 1000; try++ {
-				if _, _, ok := store.CachedView(subject); ok {
+				if _, ok := store.CachedView(subject); ok {
 					break
 				}
 				runtime.Gosched()

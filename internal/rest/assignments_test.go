@@ -483,11 +483,11 @@ func TestARevocationIsInForceWhenItIsAnswered(t *testing.T) {
 				t.Fatal(err)
 			}
 			id, _ := vocabulary().ID("PowerApps.Apps.Read")
-			_, view, err := w.store.View(context.Background(), s)
+			found, err := w.store.View(context.Background(), s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return authz.Decide(view.Grants, authz.Request{Permissions: []authz.PermissionID{id}, Chains: [][]authz.Scope{{"/tenants/t1"}}}, begin.Unix()).Allowed()
+			return authz.Decide(found.View.Grants, authz.Request{Permissions: []authz.PermissionID{id}, Chains: [][]authz.Scope{{"/tenants/t1"}}}, begin.Unix()).Allowed()
 		}
 		if !holds() {
 			t.Fatal("what was assigned is not held")

@@ -46,7 +46,7 @@ func benchmarkView(b *testing.B, cacheBytes int64) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		if _, _, err := s.View(b.Context(), who[i%len(who)]); err != nil {
+		if _, err := s.View(b.Context(), who[i%len(who)]); err != nil {
 			b.Fatal(err)
 		}
 		i++
@@ -97,7 +97,7 @@ func BenchmarkUpdate(b *testing.B) {
 						b.Fatal(err)
 					}
 					began := time.Now()
-					if _, _, err := s.View(b.Context(), caller(b, user(fmt.Sprintf("user-%06d", n%held/10)))); err != nil {
+					if _, err := s.View(b.Context(), caller(b, user(fmt.Sprintf("user-%06d", n%held/10)))); err != nil {
 						b.Fatal(err)
 					}
 					seen += time.Since(began)

@@ -18,7 +18,7 @@ func TestAWarmViewAllocatesNothing(t *testing.T) {
 	held(t, s, who)
 	s.WaitCache()
 	n := testing.AllocsPerRun(5000, func() {
-		if _, _, err := s.View(ctx, who); err != nil {
+		if _, err := s.View(ctx, who); err != nil {
 			t.Error(err)
 		}
 	})
@@ -106,7 +106,7 @@ func TestNothingIsAbsentBeforeAllIsVerified(t *testing.T) {
 	if got := held(t, s, caller(t, user("f00007"))); got != "f00007" { // there, and its checksum fits
 		t.Errorf("holds %q", got)
 	}
-	_, _, early := s.View(t.Context(), caller(t, user("nobody")))
+	_, early := s.View(t.Context(), caller(t, user("nobody")))
 	verified := s.Stats().Verified
 	if early == nil && !verified {
 		t.Error("an absence was believed before all was verified")

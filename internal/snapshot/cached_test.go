@@ -10,21 +10,21 @@ import (
 func TestACachedViewIsTheView(t *testing.T) {
 	s := open(t, options(t.TempDir()))
 	who, nobody := caller(t, user("ada"), "g1"), caller(t, user("nobody"))
-	if _, _, ok := s.CachedView(who); ok {
+	if _, ok := s.CachedView(who); ok {
 		t.Error("there is a view before there is a snapshot")
 	}
 	replace(t, s, sample())
-	if _, _, ok := s.CachedView(who); ok {
+	if _, ok := s.CachedView(who); ok {
 		t.Error("a view was cached before anybody asked for it")
 	}
 	want := held(t, s, who)
 	s.WaitCache()
 	misses := s.Stats().Misses
-	snap, view, ok := s.CachedView(who)
-	if !ok || snap != s.Current() || describe(view) != want {
-		t.Fatalf("cached: %t, %q, want %q", ok, describe(view), want)
+	found, ok := s.CachedView(who)
+	if !ok || found.Snapshot != s.Current() || describe(found.View) != want {
+		t.Fatalf("cached: %t, %q, want %q", ok, describe(found.View), want)
 	}
-	if _, _, ok := s.CachedView(nobody); ok {
+	if _, ok := s.CachedView(nobody); ok {
 		t.Error("another caller's view is cached")
 	}
 	if st := s.Stats(); st.Hits != 1 || st.Misses != misses {
@@ -35,8 +35,8 @@ func TestACachedViewIsTheView(t *testing.T) {
 	d := sample()
 	d.Tenants[0].RoleAssignments = append(d.Tenants[0].RoleAssignments, allow("another", user("ada"), readerRole, ""))
 	replace(t, s, d)
-	if _, view, ok := s.CachedView(who); ok {
-		t.Errorf("the view of the revision before is still used: %q", describe(view))
+	if found, ok := s.CachedView(who); ok {
+		t.Errorf("the view of the revision before is still used: %q", describe(found.View))
 	}
 }
 
@@ -50,9 +50,9 @@ func TestACachedViewIsComparedWithTheFile(t *testing.T) {
 	s.SetShadowEvery(4)
 	left := 0
 	for range 9 {
-		if _, _, ok := s.CachedView(who); !ok {
+		if _, ok := s.CachedView(who); !ok {
 			left++
-			if _, _, err := s.View(t.Context(), who); err != nil {
+			if _, err := s.View(t.Context(), who); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -70,7 +70,7 @@ func TestWithoutACacheNoViewIsCached(t *testing.T) {
 	replace(t, s, sample())
 	who := caller(t, user("ada"))
 	held(t, s, who)
-	if _, _, ok := s.CachedView(who); ok {
+	if _, ok := s.CachedView(who); ok {
 		t.Error("a view is cached")
 	}
 }
@@ -83,15 +83,15 @@ func BenchmarkCachedView(b *testing.B) {
 	held(b, s, who)
 	s.WaitCache()
 	b.ReportAllocs()
-	var found *snapshot.View
+	var last *snapshot.View
 	for b.Loop() {
-		if _, view, ok := s.CachedView(who); ok {
-			found = view
-		} else if _, _, err := s.View(b.Context(), who); err != nil { // the one to be compared
+		if found, ok := s.CachedView(who); ok {
+			last = found.View
+		} else if _, err := s.View(b.Context(), who); err != nil { // the one to be compared
 			b.Fatal(err)
 		}
 	}
-	if found == nil {
+	if last == nil {
 		b.Fatal("never cached")
 	}
 }

@@ -140,11 +140,11 @@ func versionOf(ctx context.Context, s *snapshot.Store) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		_, view, err := s.View(ctx, who)
+		found, err := s.View(ctx, who)
 		if err != nil {
 			return 0, err
 		}
-		seen[i] = describe(view)
+		seen[i] = describe(found.View)
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(seen[0], "v"))
 	if err != nil || seen[1] != "w"+strconv.Itoa(n) {

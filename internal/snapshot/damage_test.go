@@ -99,12 +99,12 @@ func mustBeSafe(t *testing.T, dir string, at authz.Revision, atOnce uint64) bool
 	check := func(mayBeUnready bool) {
 		t.Helper()
 		for name, a := range answers {
-			snap, view, err := s.View(t.Context(), subject(t, a.of))
+			found, err := s.View(t.Context(), subject(t, a.of))
 			switch {
-			case err == nil && describe(view) != a.want:
-				t.Errorf("%s holds %q, want %q", name, describe(view), a.want)
-			case err == nil && snap.Revision() != at:
-				t.Errorf("%s was answered from revision %v, want %v", name, snap.Revision(), at)
+			case err == nil && describe(found.View) != a.want:
+				t.Errorf("%s holds %q, want %q", name, describe(found.View), a.want)
+			case err == nil && found.Snapshot.Revision() != at:
+				t.Errorf("%s was answered from revision %v, want %v", name, found.Snapshot.Revision(), at)
 			case err != nil && !errors.Is(err, snapshot.ErrNotReady):
 				t.Errorf("%s: %v", name, err)
 			case err != nil && !mayBeUnready:
@@ -269,12 +269,12 @@ func TestAnOlderFileIsRefused(t *testing.T) {
 	closed(t, s)
 	to := damaged(t, o.Dir, file, old)
 	s = opened(t, options(to))
-	_, _, err = s.View(t.Context(), caller(t, user("ada")))
+	_, err = s.View(t.Context(), caller(t, user("ada")))
 	wantErr(t, err, snapshot.ErrNotReady, "gone back to revision 1")
 	closed(t, s)
 	// Nor after another start, although nothing is left to be refused.
 	s = opened(t, options(to))
-	_, _, err = s.View(t.Context(), caller(t, user("ada")))
+	_, err = s.View(t.Context(), caller(t, user("ada")))
 	wantErr(t, err, snapshot.ErrNotReady, "is missing")
 	if s.FirstStart() {
 		t.Error("not the first start")
@@ -418,9 +418,9 @@ func TestAFileThatIsCutWhileItIsServed(t *testing.T) {
 				go func() {
 					defer func() { ended <- struct{}{} }()
 					for name, a := range answers {
-						_, view, err := s.View(t.Context(), subject(t, a.of))
-						if err == nil && describe(view) != a.want {
-							t.Errorf("%s holds %q, want %q", name, describe(view), a.want)
+						found, err := s.View(t.Context(), subject(t, a.of))
+						if err == nil && describe(found.View) != a.want {
+							t.Errorf("%s holds %q, want %q", name, describe(found.View), a.want)
 						}
 						if err != nil && !errors.Is(err, snapshot.ErrNotReady) {
 							t.Errorf("%s: %v", name, err)
@@ -477,9 +477,9 @@ func TestARecordThatRotsWhileItIsServed(t *testing.T) {
 	if flipped == 0 {
 		t.Fatal("the record was not found")
 	}
-	_, _, err = s.View(t.Context(), caller(t, user("ada")))
+	_, err = s.View(t.Context(), caller(t, user("ada")))
 	wantErr(t, err, snapshot.ErrNotReady, "checksum", "grants")
-	_, _, err = s.View(t.Context(), caller(t, user("zoe")))
+	_, err = s.View(t.Context(), caller(t, user("zoe")))
 	wantErr(t, err, snapshot.ErrNotReady)
 	if st := s.Stats(); st.Ready || st.Quarantined != 1 || !strings.Contains(st.Problem, "checksum") {
 		t.Errorf("%+v", st)

@@ -36,13 +36,13 @@ func (s *Store) SetShadowEvery(n uint64) { s.cache.every = n }
 
 // PoisonCache changes what the cache holds for a subject behind the store's back.
 func (s *Store) PoisonCache(ctx context.Context, subject *authz.Subject, grants *authz.Grants) error {
-	_, v, err := s.View(ctx, subject)
+	found, err := s.View(ctx, subject)
 	if err != nil {
 		return err
 	}
 	s.cache.ristretto.Wait() // of two Sets of a new key the first one wins
-	bad := &View{Grants: grants, key: v.key, stamp: v.stamp, slots: v.slots}
-	s.cache.ristretto.Set(subject.Digest(), bad, viewCost)
+	bad := &View{Grants: grants, key: found.View.key, hash: found.View.hash, stamp: found.View.stamp, slots: found.View.slots}
+	s.cache.ristretto.Set(found.View.hash, bad, viewCost)
 	s.cache.ristretto.Wait()
 	return nil
 }

@@ -285,14 +285,14 @@ func goldenRecords(t *testing.T, s *snapshot.Store) {
 // decided answers one question the way a server would.
 func decided(t *testing.T, s *snapshot.Store, o snapshot.Options, who authz.Principal, wids []string, permission authz.Permission, below, at string) authz.Reason {
 	t.Helper()
-	snap, view, err := s.View(t.Context(), subject(t, authz.SubjectSpec{Tenant: goldenTenant, Principal: who, DirectoryRoles: wids}))
+	found, err := s.View(t.Context(), subject(t, authz.SubjectSpec{Tenant: goldenTenant, Principal: who, DirectoryRoles: wids}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if view.Disabled {
+	if found.View.Disabled {
 		return authz.PrincipalDisabled
 	}
-	chain, err := snap.Tenant(goldenTenant).Hierarchy().Chain(authz.Scope("/tenants/"+goldenTenant+below), true)
+	chain, err := found.Snapshot.Tenant(goldenTenant).Hierarchy().Chain(authz.Scope("/tenants/"+goldenTenant+below), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func decided(t *testing.T, s *snapshot.Store, o snapshot.Options, who authz.Prin
 	if err != nil || !ok {
 		t.Fatalf("%s: %v, %v", permission, ok, err)
 	}
-	return authz.Decide(view.Grants, authz.Request{Permissions: []authz.PermissionID{id}, Chains: [][]authz.Scope{chain}}, now.Unix()).Reason
+	return authz.Decide(found.View.Grants, authz.Request{Permissions: []authz.PermissionID{id}, Chains: [][]authz.Scope{chain}}, now.Unix()).Reason
 }
 
 // A layout of a newer release is refused, and left as it is.

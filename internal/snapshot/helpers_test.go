@@ -226,14 +226,14 @@ func caller(t testing.TB, of authz.Principal, groups ...string) *authz.Subject {
 // where it is.
 func held(t testing.TB, s *snapshot.Store, of *authz.Subject) string {
 	t.Helper()
-	snap, view, err := s.View(t.Context(), of)
+	found, err := s.View(t.Context(), of)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if snap == nil {
+	if found.Snapshot == nil {
 		t.Fatal("a view without its snapshot")
 	}
-	return describe(view)
+	return describe(found.View)
 }
 
 func describe(view *snapshot.View) string {

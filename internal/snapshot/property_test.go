@@ -313,12 +313,12 @@ func TestChangesAddUpToTheData(t *testing.T) {
 			}
 			for range 2 {
 				for _, of := range who {
-					snap, view, err := s.View(t.Context(), of)
+					found, err := s.View(t.Context(), of)
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got, want := full(view), oracle(d, of); got != want || snap.Revision() != r {
-						t.Fatalf("%v of %s holds %q at %v, want %q at %v", of.Principal(), of.Tenant(), got, snap.Revision(), want, r)
+					if got, want := full(found.View), oracle(d, of); got != want || found.Snapshot.Revision() != r {
+						t.Fatalf("%v of %s holds %q at %v, want %q at %v", of.Principal(), of.Tenant(), got, found.Snapshot.Revision(), want, r)
 					}
 				}
 				s.WaitCache()
@@ -394,16 +394,16 @@ func TestReadersBesideAWriter(t *testing.T) {
 					default:
 					}
 					floor := s.Current().Revision()
-					snap, view, err := s.View(t.Context(), who)
+					found, err := s.View(t.Context(), who)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					if snap.Revision().Compare(floor) < 0 {
-						t.Errorf("revision %v after %v", snap.Revision(), floor)
+					if found.Snapshot.Revision().Compare(floor) < 0 {
+						t.Errorf("revision %v after %v", found.Snapshot.Revision(), floor)
 					}
-					if got, want := describe(view), fmt.Sprint(prefix, snap.Revision().Number); got != want {
-						t.Errorf("%s at revision %d", got, snap.Revision().Number)
+					if got, want := describe(found.View), fmt.Sprint(prefix, found.Snapshot.Revision().Number); got != want {
+						t.Errorf("%s at revision %d", got, found.Snapshot.Revision().Number)
 						return
 					}
 				}

@@ -313,12 +313,12 @@ func TestASecurityRoleGivesItsPermissionsAtTheEnvironment(t *testing.T) {
 		allow("l2", user("zed"), readerRole, "/environments/e2/businessUnits/b2"))
 	s := open(t, options(t.TempDir()))
 	replace(t, s, d)
-	_, view, err := s.View(t.Context(), caller(t, user("zed")))
+	found, err := s.View(t.Context(), caller(t, user("zed")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]authz.Scope{}
-	for _, g := range view.Grants.All() {
+	for _, g := range found.View.Grants.All() {
 		got[g.AssignmentID] = g.Scope
 	}
 	want := map[string]authz.Scope{"l1": "/tenants/t1/environments/e2", "l2": "/tenants/t1/environments/e2/businessUnits/b2"}

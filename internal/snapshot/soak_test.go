@@ -161,13 +161,13 @@ func (x *soak) read(t *testing.T, which int) {
 	who := caller(t, user(id))
 	for range 1000 {
 		floor := x.announced.Load()
-		snap, view, err := x.store.View(t.Context(), who)
+		found, err := x.store.View(t.Context(), who)
 		if err != nil {
 			x.fail(t, "%s: %v", id, err)
 			return
 		}
 		x.views.Add(1)
-		at := snap.Revision().Number
+		at := found.Snapshot.Revision().Number
 		if at < floor {
 			x.fail(t, "%s is told of revision %d after %d was announced", id, at, floor)
 		}
@@ -175,7 +175,7 @@ func (x *soak) read(t *testing.T, which int) {
 			x.newer.Add(1)
 		}
 		var n int64
-		if held := describe(view); held == "" {
+		if held := describe(found.View); held == "" {
 			x.fail(t, "%s holds nothing at revision %d", id, at)
 		} else if _, err := fmt.Sscanf(held, form, &n); err != nil {
 			x.fail(t, "%s holds %q at revision %d", id, held, at)

@@ -19,7 +19,7 @@ func TestAStoreThatNeverHadDataIsNotReady(t *testing.T) {
 	if s.Current() != nil || !s.FirstStart() {
 		t.Errorf("current %v, first start %v", s.Current(), s.FirstStart())
 	}
-	_, _, err := s.View(t.Context(), caller(t, user("ada")))
+	_, err := s.View(t.Context(), caller(t, user("ada")))
 	wantErr(t, err, snapshot.ErrNotReady, "import a bundle")
 	_, err = s.Export(t.Context())
 	wantErr(t, err, snapshot.ErrNotReady)
@@ -100,7 +100,7 @@ func TestASubjectHoldsWhatItBelongsTo(t *testing.T) {
 func TestAGrantIsReadWhole(t *testing.T) {
 	s := open(t, options(t.TempDir()))
 	replace(t, s, sample())
-	_, view, err := s.View(t.Context(), caller(t, app("bot")))
+	found, err := s.View(t.Context(), caller(t, app("bot")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,12 +109,12 @@ func TestAGrantIsReadWhole(t *testing.T) {
 		t.Fatalf("role r1 is %v", role)
 	}
 	want := authz.Grant{AssignmentID: "a4", Principal: app("bot"), Role: role, Scope: "/tenants/t1/environments/e3", Effect: authz.AssignAllow, Expires: 1_900_000_000}
-	for _, g := range view.Grants.All() {
+	for _, g := range found.View.Grants.All() {
 		if g.AssignmentID == "a4" && g == want {
 			return
 		}
 	}
-	t.Errorf("no grant %+v in %+v", want, view.Grants.All())
+	t.Errorf("no grant %+v in %+v", want, found.View.Grants.All())
 }
 
 func TestGroupsInACircleEnd(t *testing.T) {
@@ -288,11 +288,11 @@ func TestAChangedRoleIsSeenAtOnce(t *testing.T) {
 	replace(t, s, sample())
 	create, _ := theVocabulary.ID("PowerAutomate.Flows.Create")
 	granted := func() bool {
-		_, view, err := s.View(t.Context(), caller(t, app("bot")))
+		found, err := s.View(t.Context(), caller(t, app("bot")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, g := range view.Grants.All() {
+		for _, g := range found.View.Grants.All() {
 			if g.AssignmentID == "a4" {
 				return g.Role.Grants(create)
 			}
@@ -492,7 +492,7 @@ func TestAwaitEndsWhenTheStoreIsClosed(t *testing.T) {
 	wantErr(t, <-ended, snapshot.ErrNotReady)
 	_, err := s.Replace(t.Context(), sample(), snapshot.Change{})
 	wantErr(t, err, snapshot.ErrClosed)
-	_, _, err = s.View(t.Context(), caller(t, user("ada")))
+	_, err = s.View(t.Context(), caller(t, user("ada")))
 	wantErr(t, err, snapshot.ErrNotReady)
 	closed(t, s) // again
 }

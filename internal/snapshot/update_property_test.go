@@ -380,11 +380,11 @@ func (m *model) matches(t *rapid.T, s *snapshot.Store, who []*authz.Subject) {
 	}
 	for range 2 {
 		for _, of := range who {
-			_, view, err := s.View(t.Context(), of)
+			found, err := s.View(t.Context(), of)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := full(view), oracle(d, of); got != want {
+			if got, want := full(found.View), oracle(d, of); got != want {
 				t.Fatalf("%v of %s holds %q, want %q", of.Principal(), of.Tenant(), got, want)
 			}
 		}

@@ -544,11 +544,11 @@ func TestNumbersOfTwoEpochsAreNotMixedUp(t *testing.T) {
 	if got := s.Current().Revision().Number; got != 3 {
 		t.Fatalf("revision %d", got)
 	}
-	_, view, err := s.View(t.Context(), bot)
+	found, err := s.View(t.Context(), bot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range view.Grants.All() {
+	for _, g := range found.View.Grants.All() {
 		if g.Role.ID() == "r1" && g.Role.Grants(read) {
 			t.Errorf("%s grants as before", g.AssignmentID)
 		}

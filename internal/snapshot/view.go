@@ -2,9 +2,9 @@ package snapshot
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -24,7 +24,9 @@ type View struct {
 	// Disabled says that the caller is disabled, which denies it everything.
 	Disabled bool
 
-	key   string // of the subject, whole
+	key   string      // of the subject, whole
+	hash  uint64      // of the key
+	gone  atomic.Bool // from the cache
 	stamp stamp
 	// proven is the newest revision that the view was found to be good at.
 	proven atomic.Uint64
@@ -34,6 +36,13 @@ type View struct {
 
 // nothing is the view of a subject of whose tenant nothing is known.
 var nothing = &View{}
+
+// A Found is a view with what it is true of.
+type Found struct {
+	Snapshot *Snapshot
+	Tenant   *TenantView // nil: the snapshot does not list it
+	View     *View
+}
 
 // A stamp says what a view was read from, or what is published.
 type stamp struct {
@@ -73,10 +82,15 @@ func (s *Snapshot) stamp(t *TenantView) stamp {
 // A viewCache is a ceiling on memory around ristretto. Nothing that it does wrong can be
 // more than a miss.
 type viewCache struct {
-	ristretto *ristretto.Cache[string, *View]
-	ceiling   int64
-	off       atomic.Bool
-	every     uint64 // one in so many hits is compared with the file
+	ristretto *ristretto.Cache[uint64, *View] // by the hashes of subjects
+	// front is where views that ristretto holds are found without asking it, by the last bits
+	// of the same hashes: what it does besides, to know what is worth holding, costs as much
+	// as a decision. One in so many of those hits goes to ristretto all the same, so that it
+	// knows; and when it lets go of a view, so does the front.
+	front   []atomic.Pointer[View]
+	ceiling int64
+	off     atomic.Bool
+	every   uint64 // one in so many hits is compared with the file
 
 	hits, misses, dropped atomic.Uint64
 }
@@ -85,8 +99,12 @@ const (
 	// shadowEvery is how many hits one comparison is spread over: of a caller in two
 	// hundred groups it takes as long as a thousand hits.
 	shadowEvery = 8192
-	viewCost    = 320                                       // of a view that holds nothing, with its place in the cache
-	grantCost   = int64(unsafe.Sizeof(authz.Grant{})) + 144 // with its share of the indexes, by heap profiles
+	// countEvery is how many hits in the front one is drawn from that ristretto is told of.
+	countEvery = 8
+	// frontSize is a power of two.
+	frontSize = 1 << 14
+	viewCost  = 320                                       // of a view that holds nothing, with its place in the cache
+	grantCost = int64(unsafe.Sizeof(authz.Grant{})) + 144 // with its share of the indexes, by heap profiles
 )
 
 func newViewCache(ceiling int64) (*viewCache, error) {
@@ -100,20 +118,15 @@ func newViewCache(ceiling int64) (*viewCache, error) {
 		return c, nil
 	}
 	var err error
-	c.ristretto, err = ristretto.NewCache(&ristretto.Config[string, *View]{
+	c.front = make([]atomic.Pointer[View], frontSize)
+	c.ristretto, err = ristretto.NewCache(&ristretto.Config[uint64, *View]{
 		NumCounters: min(max(c.ceiling/1024*10, 1<<10), 1<<24),
-		MaxCost:     c.ceiling, BufferItems: 64, IgnoreInternalCost: true, KeyToHash: hashesOf,
+		MaxCost:     c.ceiling, BufferItems: 64, IgnoreInternalCost: true, OnExit: c.forget,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the cache of views: %w", err)
 	}
 	return c, nil
-}
-
-// hashesOf are the two by which ristretto tells keys apart: parts of a subject's digest, which
-// is as good a hash as any. Should two subjects ever share them, one costs the other its place.
-func hashesOf(digest string) (key, conflict uint64) {
-	return binary.LittleEndian.Uint64([]byte(digest[:8])), binary.LittleEndian.Uint64([]byte(digest[8:16]))
 }
 
 func (c *viewCache) close() {
@@ -122,19 +135,46 @@ func (c *viewCache) close() {
 	}
 }
 
+// get returns the view of the subject, nil where there is none. Should two subjects share a
+// hash, one costs the other its place.
 func (c *viewCache) get(subject *authz.Subject) *View {
 	if c.off.Load() {
 		return nil
 	}
-	v, ok := c.ristretto.Get(subject.Digest())
+	hash := subject.Hash()
+	slot := &c.front[hash%frontSize]
+	if v := slot.Load(); v != nil && v.key == subject.Key() && !v.gone.Load() && !c.counts() {
+		return v
+	}
+	v, ok := c.ristretto.Get(hash)
 	if !ok || v.key != subject.Key() {
 		return nil
+	}
+	slot.Store(v)
+	if v.gone.Load() { // and forget may have looked at the slot before it was here
+		slot.CompareAndSwap(v, nil)
 	}
 	return v
 }
 
-func (c *viewCache) set(subject *authz.Subject, v *View, cost int64) {
-	if !c.off.Load() && !c.ristretto.Set(subject.Digest(), v, cost) {
+// counts draws whether ristretto is to be told of a hit, evenly, so that subjects that take
+// turns are all drawn.
+func (c *viewCache) counts() bool {
+	const golden = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
+	return c.hits.Load()*golden < math.MaxUint64/countEvery
+}
+
+// forget takes a view that ristretto let go of out of the front.
+func (c *viewCache) forget(v *View) {
+	if v == nil {
+		return
+	}
+	v.gone.Store(true)
+	c.front[v.hash%frontSize].CompareAndSwap(v, nil)
+}
+
+func (c *viewCache) set(v *View, cost int64) {
+	if !c.off.Load() && !c.ristretto.Set(v.hash, v, cost) {
 		c.dropped.Add(1)
 	}
 }
@@ -150,24 +190,24 @@ func (c *viewCache) stats(s *Stats) {
 // errNewer says that a transaction read a revision that is not published yet.
 var errNewer = errors.New("the revision is not published yet")
 
-// View returns what the subject holds and the snapshot that this is true of: the newest
+// View returns what the subject holds, and the snapshot that this is true of: the newest
 // that was published when View was called, or a later one. Where nothing can be decided
 // from, the error is [ErrNotReady]; where ctx ends first, the context's.
 //
 // A view that is cached costs one lookup and no allocation.
-func (s *Store) View(ctx context.Context, subject *authz.Subject) (*Snapshot, *View, error) {
+func (s *Store) View(ctx context.Context, subject *authz.Subject) (Found, error) {
 	for {
 		snap := s.current.Load()
 		if snap == nil {
-			return nil, nil, s.notReady()
+			return Found{}, s.notReady()
 		}
 		tenant := snap.tenants[subject.Tenant()]
 		if tenant == nil {
-			return snap, nothing, nil
+			return Found{snap, nil, nothing}, nil
 		}
 		if v := s.cached(snap, tenant, subject); v != nil {
 			if s.cache.hits.Add(1)%s.cache.every != 0 {
-				return snap, v, nil
+				return Found{snap, tenant, v}, nil
 			}
 			return s.shadow(ctx, snap, tenant, subject, v)
 		}
@@ -175,34 +215,36 @@ func (s *Store) View(ctx context.Context, subject *authz.Subject) (*Snapshot, *V
 		v, cost, err := s.read(snap, tenant, subject)
 		switch {
 		case err == nil:
-			s.cache.set(subject, v, cost)
-			return snap, v, nil
+			s.cache.set(v, cost)
+			return Found{snap, tenant, v}, nil
 		case errors.Is(err, errNewer):
 			if err := s.awaitOther(ctx, snap); err != nil {
-				return nil, nil, fmt.Errorf("wait for a revision to be published: %w", err)
+				return Found{}, fmt.Errorf("wait for a revision to be published: %w", err)
 			}
 		case errors.Is(err, berrors.ErrDatabaseNotOpen) && s.current.Load() != snap:
 			// Another file took its place.
 		default:
-			return nil, nil, s.readFailed(snap.file, err)
+			return Found{}, s.readFailed(snap.file, err)
 		}
 	}
 }
 
 // CachedView is [Store.View] as far as memory goes: it reads no file and waits for
 // nobody. ok is false where that is not enough, and then View is to be asked.
-func (s *Store) CachedView(subject *authz.Subject) (snap *Snapshot, v *View, ok bool) {
-	if snap = s.current.Load(); snap == nil {
-		return nil, nil, false
+func (s *Store) CachedView(subject *authz.Subject) (f Found, ok bool) {
+	snap := s.current.Load()
+	if snap == nil {
+		return Found{}, false
 	}
 	tenant := snap.tenants[subject.Tenant()]
 	if tenant == nil {
-		return snap, nothing, true
+		return Found{snap, nil, nothing}, true
 	}
-	if v = s.cached(snap, tenant, subject); v == nil || !s.cache.hit() {
-		return nil, nil, false
+	v := s.cached(snap, tenant, subject)
+	if v == nil || !s.cache.hit() {
+		return Found{}, false
 	}
-	return snap, v, true
+	return Found{snap, tenant, v}, true
 }
 
 // cached returns the subject's view if it is cached and good for the snapshot, else nil.
@@ -246,20 +288,20 @@ func raise(a *atomic.Uint64, to uint64) {
 }
 
 // shadow compares a cached view with the file at the same revision.
-func (s *Store) shadow(ctx context.Context, snap *Snapshot, tenant *TenantView, subject *authz.Subject, cached *View) (*Snapshot, *View, error) {
+func (s *Store) shadow(ctx context.Context, snap *Snapshot, tenant *TenantView, subject *authz.Subject, cached *View) (Found, error) {
 	fresh, _, err := s.read(snap, tenant, subject)
 	if errors.Is(err, ErrCorrupt) {
-		return nil, nil, s.readFailed(snap.file, err)
+		return Found{}, s.readFailed(snap.file, err)
 	}
 	// Where the file has a newer revision already, there is nothing to compare with.
 	if differs := err == nil && !sameView(cached, fresh); !differs {
-		return snap, cached, nil
+		return Found{snap, tenant, cached}, nil
 	}
 	s.alarms.Add(1)
 	s.cache.off.Store(true)
 	s.log.ErrorContext(ctx, "a cached view differs from the snapshot; the cache is off", "tenant", subject.Tenant(),
 		"principal", subject.Principal().ID, "revision", snap.revision.Number)
-	return snap, fresh, nil
+	return Found{snap, tenant, fresh}, nil
 }
 
 func sameView(a, b *View) bool {
@@ -299,7 +341,7 @@ func (s *Store) read(snap *Snapshot, tenant *TenantView, subject *authz.Subject)
 		return nil, 0, err
 	}
 	v := &View{
-		Grants: authz.NewGrants(w.grants), Disabled: w.disabled, key: subject.Key(),
+		Grants: authz.NewGrants(w.grants), Disabled: w.disabled, key: subject.Key(), hash: subject.Hash(),
 		stamp: snap.stamp(tenant), slots: w.slots,
 	}
 	v.proven.Store(v.stamp.revision)

@@ -141,16 +141,16 @@ func TestADirectoryOfTheFirstLayoutDecidesAsItDid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		snap, view, err := store.View(t.Context(), subject)
+		found, err := store.View(t.Context(), subject)
 		if err != nil {
 			t.Fatal(err)
 		}
-		chain, err := snap.Tenant("t1").Hierarchy().Chain(authz.Scope("/tenants/t1"+test.scope), true)
+		chain, err := found.Snapshot.Tenant("t1").Hierarchy().Chain(authz.Scope("/tenants/t1"+test.scope), true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		id, _ := v.ID(test.permission)
-		d := authz.Decide(view.Grants, authz.Request{Permissions: []authz.PermissionID{id}, Chains: [][]authz.Scope{chain}}, test.now.Unix())
+		d := authz.Decide(found.View.Grants, authz.Request{Permissions: []authz.PermissionID{id}, Chains: [][]authz.Scope{chain}}, test.now.Unix())
 		if d.Reason != test.want {
 			t.Errorf("%s asks for %s at %s: %v, want %v", test.user, test.permission, test.scope, d.Reason, test.want)
 		}

@@ -83,7 +83,7 @@ type Subject struct {
 	directoryRoles []string
 	groupsUnknown  bool
 	key            string
-	digest         string
+	hash           uint64
 }
 
 // SubjectSpec is what a [Subject] is made of.
@@ -129,7 +129,7 @@ func NewSubject(spec SubjectSpec) (*Subject, error) {
 	key := s.appendKey(make([]byte, 0, size))
 	s.key = string(key)
 	digest := sha256.Sum256(key)
-	s.digest = string(digest[:])
+	s.hash = binary.LittleEndian.Uint64(digest[:])
 	return s, nil
 }
 
@@ -185,6 +185,6 @@ func (s *Subject) GroupsUnknown() bool { return s.groupsUnknown }
 // Key returns a text that is different for every two different subjects.
 func (s *Subject) Key() string { return s.key }
 
-// Digest returns the SHA-256 of [Subject.Key], 32 bytes: short enough to look up by,
-// where the full key is compared afterwards.
-func (s *Subject) Digest() string { return s.digest }
+// Hash returns eight bytes of the SHA-256 of [Subject.Key], to look it up by: two subjects
+// that share one are to be told apart by their keys.
+func (s *Subject) Hash() uint64 { return s.hash }

@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,9 +69,6 @@ func TestNewSubjectGivesIdentifiersTheirOneSpelling(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{guid}, s.DirectoryRoles()); diff != "" {
 		t.Errorf("directory roles (-want +got):\n%s", diff)
-	}
-	if len(s.Digest()) != 32 {
-		t.Errorf("the digest has %d bytes", len(s.Digest()))
 	}
 	folded, err := authz.NewSubject(authz.SubjectSpec{
 		Tenant: "T", Principal: authz.Principal{Type: authz.User, ID: "Ada"}, Groups: []string{"G1", "g1"}, FoldCase: true,
@@ -143,7 +141,7 @@ func TestSubjectKeysAreDistinct(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, key := range []string{s.Key(), s.Digest()} {
+		for _, key := range []string{s.Key(), strconv.FormatUint(s.Hash(), 16)} {
 			if other, taken := seen[key]; taken && other != i {
 				t.Errorf("subjects %d and %d have one key", i, other)
 			}
