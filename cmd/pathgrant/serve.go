@@ -240,8 +240,9 @@ func (p *parts) listen(ctx context.Context) (grpc, operator []net.Listener, err 
 	return grpc, operator, nil
 }
 
-// readinessInterval is how often health follows the state of the snapshot and its source.
-const readinessInterval = 100 * time.Millisecond
+// readinessInterval is how often health follows the state of the source. That of the snapshot
+// it follows at once.
+const readinessInterval = time.Second
 
 // run runs the parts. They end in two steps: first the server drains, answering as long
 // as anybody asks; then all that it needs for that.
@@ -257,7 +258,7 @@ func (p *parts) run(ctx context.Context, listeners, operator []net.Listener) err
 		group.Go(func() error { return ops.FollowMemory(groupCtx, int64(p.cfg.CacheBytes), p.mostMemory) })
 	}
 	group.Go(func() error {
-		return p.grpc.FollowReadiness(groupCtx, readinessInterval, func() server.Readiness {
+		return p.grpc.FollowReadiness(groupCtx, readinessInterval, p.store.Changed, func() server.Readiness {
 			ready, _ := readiness(p.store.Stats(), p.source.State())
 			return ready
 		})

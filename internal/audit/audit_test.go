@@ -400,13 +400,13 @@ func TestEntriesAreWrittenSoonAndTogether(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- l.Run(ctx) }()
 		want := 0
-		for round, silence := range []time.Duration{0, time.Millisecond, 99 * time.Millisecond, 100 * time.Millisecond, 101 * time.Millisecond, time.Hour} {
+		for round, silence := range []time.Duration{0, time.Millisecond, 199 * time.Millisecond, 200 * time.Millisecond, 201 * time.Millisecond, time.Hour} {
 			time.Sleep(silence)
 			synctest.Wait()
 			for range 3 {
 				l.Append(&audit.Entry{})
 			}
-			time.Sleep(25 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 			synctest.Wait()
 			if want += 3; w.lines != want || w.writes != round+1 {
 				t.Errorf("after %v: %d lines in %d writes, want %d in %d", silence, w.lines, w.writes, want, round+1)
@@ -430,7 +430,7 @@ func TestManyEntriesAreWrittenAtOnce(t *testing.T) {
 			go func() { done <- l.Run(ctx) }()
 			time.Sleep(time.Second) // asleep, it is woken up by the first
 			l.Append(&audit.Entry{})
-			time.Sleep(25 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 			synctest.Wait()
 			before := w.lines
 			for i := range 10 * many {

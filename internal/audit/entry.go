@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pathgrant/pathgrant/internal/ascii"
 	"github.com/pathgrant/pathgrant/pkg/authz"
 )
 
@@ -243,6 +244,9 @@ var escaped = func() (table [256]bool) {
 // is read in terminals, and identifiers come from outside. So only two characters need a
 // backslash.
 func appendText[T string | []byte](b []byte, text T) []byte {
+	if ascii.Printable(text, '"', '\\') {
+		return append(append(append(b, '"'), text...), '"')
+	}
 	const digits = "0123456789ABCDEF"
 	b = append(b, '"')
 	from := 0

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pathgrant/pathgrant/internal/ascii"
 )
 
 // These append parts of protobuf messages. Whatever they are given, the texts in the
@@ -96,28 +98,8 @@ func appendHeaderSafe(b []byte, text string) []byte {
 	return append(b, text[from:]...)
 }
 
-// allSafe tells whether nothing is to be escaped, which holds for nearly all texts, and so
-// looks at eight bytes at a time. It may say no where something is safe.
-func allSafe[T ~string](text T) bool {
-	const ones = 0x0101010101010101
-	s := string(text)
-	for len(s) >= 8 {
-		x := eight(s)
-		low := (x - 0x21*ones) &^ x // its high bits: of bytes below 0x21
-		high := x | (x + ones)      // of bytes from 0x7F on
-		percent := x ^ '%'*ones     // bytes that are zero
-		if (low|high|(percent-ones)&^percent)&highs != 0 {
-			return false
-		}
-		s = s[8:]
-	}
-	for i := range len(s) {
-		if unsafeInHeader[s[i]] {
-			return false
-		}
-	}
-	return true
-}
+// allSafe tells whether nothing is to be escaped, which holds for nearly all texts.
+func allSafe[T ~string](text T) bool { return ascii.Printable(text, '%', '%') }
 
 // escapedInJSON are the bytes that encoding/json does not write as they are.
 var escapedInJSON = func() (table [256]bool) {

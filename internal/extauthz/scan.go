@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/pathgrant/pathgrant/internal/ascii"
 )
 
 // A scanned is what a decision needs of a CheckRequest, read from its bytes without the
@@ -82,7 +84,7 @@ func (s *scanned) message(m *schema, at, end, depth int) error {
 		}
 		from := at + n + size
 		at = from + int(length)
-		if f.kind == text && !isASCII(s.text[from:at]) && !utf8.Valid(s.frame[from:at]) {
+		if f.kind == text && !ascii.Only(s.text[from:at]) && !utf8.Valid(s.frame[from:at]) {
 			return errNotACheck
 		}
 		if f.keep != nothing {
@@ -105,12 +107,12 @@ func (s *scanned) message(m *schema, at, end, depth int) error {
 // is what there is; anything else is left to the walk through the schema.
 func (s *scanned) pair(what keep, b string) bool {
 	name, rest, ok := leading(b, 1)
-	if !ok || !isASCII(name) {
+	if !ok || !ascii.Only(name) {
 		return false
 	}
 	value, raw := "", ""
 	if len(rest) > 0 && rest[0] == 2<<3|byte(protowire.BytesType) {
-		if value, rest, ok = leading(rest, 2); !ok || !isASCII(value) {
+		if value, rest, ok = leading(rest, 2); !ok || !ascii.Only(value) {
 			return false
 		}
 	}
@@ -139,7 +141,7 @@ func (s *scanned) pair(what keep, b string) bool {
 	default:
 		return false
 	}
-	s.unsure = s.unsure || hasUpper(name)
+	s.unsure = s.unsure || ascii.HasUpper(name)
 	return true
 }
 
@@ -160,47 +162,6 @@ func leading(b string, number byte) (value, rest string, ok bool) {
 		return "", "", false
 	}
 	return b[from : from+length], b[from+length:], true
-}
-
-const highs = 0x8080808080808080
-
-// isASCII looks at eight bytes at a time.
-func isASCII(s string) bool {
-	if len(s) < 8 {
-		all := byte(0)
-		for i := range len(s) {
-			all |= s[i]
-		}
-		return all < utf8.RuneSelf
-	}
-	all := eight(s[len(s)-8:])
-	for ; len(s) > 8; s = s[8:] {
-		all |= eight(s)
-	}
-	return all&highs == 0
-}
-
-// hasUpper tells whether there is an upper-case letter in an ASCII text.
-func hasUpper(s string) bool {
-	const ones = 0x0101010101010101
-	for ; len(s) >= 8; s = s[8:] {
-		x := eight(s)
-		if (x+(0x80-'A')*ones)&^(x+(0x80-'Z'-1)*ones)&highs != 0 {
-			return true
-		}
-	}
-	for i := range len(s) {
-		if c := s[i]; 'A' <= c && c <= 'Z' {
-			return true
-		}
-	}
-	return false
-}
-
-func eight(s string) uint64 {
-	_ = s[7]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // consumeLength is protowire.ConsumeVarint, quick for lengths of one and two bytes.

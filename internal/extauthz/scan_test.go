@@ -247,20 +247,3 @@ func TestPairsAreReadAsTheWalkReadsThem(t *testing.T) {
 		}
 	}
 }
-
-// Every byte, wherever it stands among eight.
-func TestEveryByteIsSeen(t *testing.T) {
-	for c := range 256 {
-		for length := range 18 {
-			for at := range length {
-				text := strings.Repeat("a", at) + string([]byte{byte(c)}) + strings.Repeat("z", length-at-1)
-				if got, want := isASCII(text), c < 0x80; got != want {
-					t.Fatalf("isASCII(%q) is %v", text, got)
-				}
-				if got, want := hasUpper(text), 'A' <= c && c <= 'Z'; c < 0x80 && got != want {
-					t.Fatalf("hasUpper(%q) is %v", text, got)
-				}
-			}
-		}
-	}
-}

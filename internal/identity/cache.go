@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/pathgrant/pathgrant/pkg/authz"
 )
 
 // cacheWays is how many slots a token can be in.
@@ -22,11 +24,12 @@ type tokenCache struct {
 
 // verified is a token that was verified. It is immutable.
 type verified struct {
-	token string
-	keys  *keySource
-	set   *keySet // that verified it; not valid under any other
-	valid window
-	id    Identity
+	token   string
+	keys    *keySource
+	set     *keySet // that verified it; not valid under any other
+	valid   window
+	id      Identity
+	subject authz.Subject // what id.Subject points to: next to what is looked at before
 }
 
 // newTokenCache returns a table of at least so many slots.
@@ -66,8 +69,8 @@ func (c *tokenCache) get(token string, now time.Time) (Identity, bool) {
 }
 
 // put remembers a verified token, in the place of one that is no longer valid if there
-// is one.
-func (c *tokenCache) put(token string, keys *keySource, set *keySet, valid window, id Identity, now time.Time) {
+// is one. It returns the subject as it is remembered.
+func (c *tokenCache) put(token string, keys *keySource, set *keySet, valid window, id Identity, now time.Time) *authz.Subject {
 	slots, hash := c.slotsOf(token)
 	// The high bits choose the victim: the low ones are the same in all these slots.
 	victim := &slots[(hash>>60)%cacheWays]
@@ -83,7 +86,10 @@ func (c *tokenCache) put(token string, keys *keySource, set *keySet, valid windo
 	}
 	id.recalled = &c.hits
 	// The caller's text may be a part of a message, which must not be kept alive.
-	victim.Store(&verified{token: strings.Clone(token), keys: keys, set: set, valid: valid, id: id})
+	e := &verified{token: strings.Clone(token), keys: keys, set: set, valid: valid, id: id, subject: *id.Subject}
+	e.id.Subject = &e.subject
+	victim.Store(e)
+	return e.id.Subject
 }
 
 // len counts the slots that are taken.

@@ -177,7 +177,7 @@ func (j *jwtSource) verify(ctx context.Context, token string, now time.Time) (Id
 	if err != nil {
 		return Identity{}, err
 	}
-	j.cache.put(token, issuer.keys, set, valid, id, now)
+	id.Subject = j.cache.put(token, issuer.keys, set, valid, id, now)
 	return id, nil
 }
 

@@ -180,16 +180,19 @@ func (s *Server) shutDown() {
 	s.health.Shutdown()
 }
 
-// FollowReadiness calls ready at each interval, and sets what it says, until ctx ends;
-// then it returns nil.
-func (s *Server) FollowReadiness(ctx context.Context, interval time.Duration, ready func() Readiness) error {
+// FollowReadiness calls ready at each interval and at each change, and sets what it says,
+// until ctx ends; then it returns nil. changed returns a channel that is closed at the next
+// change.
+func (s *Server) FollowReadiness(ctx context.Context, interval time.Duration, changed func() <-chan struct{}, ready func() Readiness) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
+		next := changed() // before ready looks, so that no change comes in between
 		s.SetReadiness(ready())
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-next:
 		case <-ticker.C:
 		}
 	}

@@ -144,7 +144,7 @@ func TestReadinessIsFollowed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	asked := 0
-	err := s.FollowReadiness(ctx, time.Microsecond, func() server.Readiness {
+	err := s.FollowReadiness(ctx, time.Microsecond, never, func() server.Readiness {
 		if asked++; asked == 1 {
 			return server.Ready
 		}
@@ -156,6 +156,29 @@ func TestReadinessIsFollowed(t *testing.T) {
 	}
 	if got := s.Readiness(); got != server.Degraded {
 		t.Errorf("Readiness() = %s, want degraded", got)
+	}
+}
+
+// never is for what does not change.
+func never() <-chan struct{} { return nil }
+
+// A change is followed at once, also one that comes while readiness is being looked at.
+func TestReadinessFollowsAChangeAtOnce(t *testing.T) {
+	s := server.New(server.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	change := make(chan struct{})
+	asked := 0
+	err := s.FollowReadiness(ctx, time.Hour, func() <-chan struct{} { return change }, func() server.Readiness {
+		if asked++; asked == 1 {
+			close(change)
+			return server.NotReady
+		}
+		cancel()
+		return server.Ready
+	})
+	if err != nil || s.Readiness() != server.Ready {
+		t.Errorf("Readiness() = %s, %v, want ready", s.Readiness(), err)
 	}
 }
 

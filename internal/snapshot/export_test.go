@@ -47,6 +47,23 @@ func (s *Store) PoisonCache(ctx context.Context, subject *authz.Subject, grants 
 	return nil
 }
 
+// ViewCost is what a view that holds nothing costs.
+const ViewCost = viewCost
+
+// InFront counts the views that are found without asking ristretto, and those among them that
+// it let go of.
+func (s *Store) InFront() (views, gone int) {
+	for i := range s.cache.front {
+		if v := s.cache.front[i].Load(); v != nil {
+			views++
+			if v.gone.Load() {
+				gone++
+			}
+		}
+	}
+	return views, gone
+}
+
 // WaitCache waits until the cache has taken in all that it was given.
 func (s *Store) WaitCache() { s.cache.ristretto.Wait() }
 

@@ -476,6 +476,14 @@ func (s *Store) notReady() error {
 	return ErrNotReady
 }
 
+// Changed returns a channel that is closed when the current snapshot is next replaced, or found
+// damaged, or the store is closed.
+func (s *Store) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watch
+}
+
 // Await waits until the current snapshot is at least of the revision. The error is the
 // context's, or [ErrNotReady] where the store was closed.
 func (s *Store) Await(ctx context.Context, r authz.Revision) (*Snapshot, error) {

@@ -67,11 +67,12 @@ func (g *Grant) live(now int64) bool { return g.Expires == 0 || now < g.Expires 
 // Grants are all the assignments of one subject, indexed by scope. They are immutable
 // and safe for concurrent use. A nil Grants holds none.
 type Grants struct {
-	grants  []Grant  // scope by scope, in the order of their hashes; then by effect and assignment
-	hashes  []uint64 // of the scopes at which there are any, ascending
-	places  []place  // these scopes, in the order of hashes
-	order   []uint32 // numbers of grants, place by place, effect by effect
-	covers  []Set    // what the grants of one effect at one place cover together
+	hashes  []uint64          // of the scopes at which there are any, ascending
+	few     [fewScopes]uint64 // the memory of hashes where they fit: one wait for memory less
+	places  []place           // these scopes, in the order of hashes
+	grants  []Grant           // scope by scope, in the order of their hashes; then by effect and assignment
+	order   []uint32          // numbers of grants, place by place, effect by effect; nil: each its own
+	covers  []Set             // what the grants of one effect at one place cover together
 	forbids bool
 }
 
@@ -97,6 +98,8 @@ func (s Scope) hash() uint64 { return maphash.String(scopeSeed, string(s)) }
 const (
 	// coversAbove is the number of grants above which a set is quicker than looking at each.
 	coversAbove = 3
+	// fewScopes is at how many scopes most callers hold something.
+	fewScopes = 12
 	// distinctMost bounds how many grants a further one is compared with. There are fewer
 	// shipped roles than that.
 	distinctMost = 64
@@ -119,7 +122,15 @@ const fewGrants = 64
 // here, once for all decisions: a decision looks at each role of a scope once, and where
 // there are many, at one set for all of them.
 func NewGrants(grants []Grant) *Grants {
-	g := &Grants{grants: grants}
+	g := new(Grants)
+	g.Index(grants)
+	return g
+}
+
+// Index makes g what [NewGrants] returns, in memory of the caller's. It must be called once, on
+// the zero Grants, before anybody else uses g.
+func (g *Grants) Index(grants []Grant) {
+	g.grants = grants
 	var few [fewGrants]sortKey
 	keys := few[:0]
 	if len(grants) > fewGrants {
@@ -175,11 +186,15 @@ func NewGrants(grants []Grant) *Grants {
 		}
 		g.places = append(g.places, p)
 	}
-	g.hashes = make([]uint64, len(g.places))
-	for i := range g.places {
-		g.hashes[i] = g.places[i].hash
+	if len(g.order) == len(grants) {
+		g.order = nil
 	}
-	return g
+	if g.hashes = g.few[:0]; len(g.places) > fewScopes {
+		g.hashes = make([]uint64, 0, len(g.places))
+	}
+	for i := range g.places {
+		g.hashes = append(g.hashes, g.places[i].hash)
+	}
 }
 
 // beginning is the first eight bytes of a text, which compare as the text does.
@@ -299,12 +314,20 @@ func (g *Grants) covering(h held, permission PermissionID, now int64) *Grant {
 	if h.covers != 0 && !g.covers[h.covers-1].Has(permission) {
 		return nil
 	}
-	for _, i := range g.order[h.from:h.to] {
-		if grant := &g.grants[i]; grant.covered().Has(permission) && grant.live(now) {
+	for i := h.from; i < h.to; i++ {
+		if grant := g.ordered(i); grant.covered().Has(permission) && grant.live(now) {
 			return grant
 		}
 	}
 	return nil
+}
+
+// ordered returns the grant with a number in the order.
+func (g *Grants) ordered(i uint32) *Grant {
+	if g.order != nil {
+		i = g.order[i]
+	}
+	return &g.grants[i]
 }
 
 // expired returns the first grant among those held that covers the permission and is over.
@@ -312,8 +335,8 @@ func (g *Grants) expired(h held, permission PermissionID, now int64) *Grant {
 	if h.covers != 0 && !g.covers[h.covers-1].Has(permission) {
 		return nil
 	}
-	for _, i := range g.order[h.from:h.to] {
-		if grant := &g.grants[i]; grant.Expires != 0 && !grant.live(now) && grant.covered().Has(permission) {
+	for i := h.from; i < h.to; i++ {
+		if grant := g.ordered(i); grant.Expires != 0 && !grant.live(now) && grant.covered().Has(permission) {
 			return grant
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unique"
 )
 
 // PrincipalType is what kind of thing a principal is. The zero PrincipalType is none.
@@ -78,12 +79,12 @@ func (p Principal) String() string { return p.Type.String() + " " + p.ID }
 // concurrent use.
 type Subject struct {
 	tenant         string
+	key            string
+	hash           uint64
+	groupsUnknown  bool
 	principal      Principal
 	groups         []string
 	directoryRoles []string
-	groupsUnknown  bool
-	key            string
-	hash           uint64
 }
 
 // SubjectSpec is what a [Subject] is made of.
@@ -114,7 +115,8 @@ func NewSubject(spec SubjectSpec) (*Subject, error) {
 		return nil, fmt.Errorf("a caller is a User or an ApplicationUser, not a %q", spec.Principal.Type)
 	}
 	s := &Subject{
-		tenant:         CanonicalID(spec.Tenant, spec.FoldCase),
+		// All subjects of a tenant share its text, so that it is at hand for every decision.
+		tenant:         unique.Make(CanonicalID(spec.Tenant, spec.FoldCase)).Value(),
 		principal:      Principal{spec.Principal.Type, CanonicalID(spec.Principal.ID, spec.FoldCase)},
 		groups:         canonicalIDs(spec.Groups, spec.FoldCase),
 		directoryRoles: canonicalIDs(spec.DirectoryRoles, spec.FoldCase),
