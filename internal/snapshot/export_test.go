@@ -50,6 +50,9 @@ func (s *Store) PoisonCache(ctx context.Context, subject *authz.Subject, grants 
 // ViewCost is what a view that holds nothing costs.
 const ViewCost = viewCost
 
+// Counted draws whether ristretto is told of a hit.
+var Counted = counted
+
 // InFront counts the views that are found without asking ristretto, and those among them that
 // it let go of.
 func (s *Store) InFront() (views, gone int) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"math/bits"
 	"slices"
 	"sync/atomic"
 	"unsafe"
@@ -146,7 +146,7 @@ func (c *viewCache) get(subject *authz.Subject) *View {
 	}
 	hash := subject.Hash()
 	slot := &c.front[hash%frontSize]
-	if v := slot.Load(); v != nil && v.key == subject.Key() && !v.gone.Load() && !c.counts() {
+	if v := slot.Load(); v != nil && v.key == subject.Key() && !v.gone.Load() && !counted(c.hits.Load()) {
 		return v
 	}
 	v, ok := c.ristretto.Get(hash)
@@ -160,11 +160,12 @@ func (c *viewCache) get(subject *authz.Subject) *View {
 	return v
 }
 
-// counts draws whether ristretto is to be told of a hit, evenly, so that subjects that take
-// turns are all drawn.
-func (c *viewCache) counts() bool {
+// counted draws whether ristretto is to be told of a hit, by the hit's number, so that subjects
+// that take turns are all drawn alike.
+func counted(hit uint64) bool {
 	const golden = 0x9E3779B97F4A7C15 // 2^64 over the golden ratio
-	return c.hits.Load()*golden < math.MaxUint64/countEvery
+	high, low := bits.Mul64(hit^golden>>1, golden)
+	return (high^low)%countEvery == 0
 }
 
 // forget takes a view that ristretto let go of out of the front.
