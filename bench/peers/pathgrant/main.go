@@ -141,17 +141,17 @@ func prepare(catalogues *naming.Catalogues, request world.Request, subject *auth
 }
 
 func (q *question) decide(ctx context.Context, store *snapshot.Store) (string, error) {
-	snap, view, err := store.View(ctx, q.subject)
+	found, err := store.View(ctx, q.subject)
 	if err != nil {
 		return "", err
 	}
 	q.scratch = q.scratch[:0]
-	chain, known := snap.Tenant(q.subject.Tenant()).Hierarchy().AppendChain(q.chain[:0], q.scope, &q.scratch)
+	chain, known := found.Tenant.Hierarchy().AppendChain(q.chain[:0], q.scope, &q.scratch)
 	if !known {
 		return "", errors.New("the scope is not listed")
 	}
 	q.chain, q.chains[0] = chain, chain
-	d := authz.Decide(view.Grants, authz.Request{Permissions: q.permission, Chains: q.chains[:]}, time.Now().Unix())
+	d := authz.Decide(found.View.Grants, authz.Request{Permissions: q.permission, Chains: q.chains[:]}, time.Now().Unix())
 	return d.Reason.String(), nil
 }
 
@@ -161,7 +161,7 @@ func warm(ctx context.Context, store *snapshot.Store, requests []ask.Request) er
 	for range 1000 {
 		misses := store.Stats().Misses
 		for i := range requests {
-			if _, _, err := store.View(ctx, requests[i].Subject); err != nil {
+			if _, err := store.View(ctx, requests[i].Subject); err != nil {
 				return err
 			}
 		}
