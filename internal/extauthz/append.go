@@ -98,6 +98,14 @@ func appendHeaderSafe(b []byte, text string) []byte {
 	return append(b, text[from:]...)
 }
 
+// madeSafe is appendHeaderSafe for a text that nothing stands before.
+func madeSafe(text string) string {
+	if allSafe(text) {
+		return text
+	}
+	return string(appendHeaderSafe(nil, text))
+}
+
 // allSafe tells whether nothing is to be escaped, which holds for nearly all texts.
 func allSafe[T ~string](text T) bool { return ascii.Printable(text, '%', '%') }
 

@@ -53,10 +53,7 @@ func newHeaderPart(name string) headerPart {
 
 // append appends the header with a value that is made safe for one.
 func (p *headerPart) append(b []byte, value string) []byte {
-	if !allSafe(value) {
-		value = string(appendHeaderSafe(nil, value))
-	}
-	return p.appendSafe(b, value)
+	return p.appendSafe(b, madeSafe(value))
 }
 
 func (p *headerPart) appendSafe(b []byte, value string) []byte {
@@ -103,10 +100,7 @@ func (p *structPart) append(b []byte, value string) []byte {
 	if value == "" {
 		return b
 	}
-	if !allSafe(value) {
-		value = string(appendHeaderSafe(nil, value))
-	}
-	return p.appendSafe(b, value)
+	return p.appendSafe(b, madeSafe(value))
 }
 
 func (p *structPart) appendSafe(b []byte, value string) []byte {

@@ -3,10 +3,11 @@ package extauthz
 import (
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/pathgrant/pathgrant/internal/ascii"
 )
 
 // The request's headers come in two forms, of which a proxy fills one: "headers" joins
@@ -53,14 +54,10 @@ func (s *scanned) read(frame []byte) error {
 
 // isLower tells whether a name is as strings.ToLower would have it.
 func isLower(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; c >= utf8.RuneSelf {
-			return name == strings.ToLower(name)
-		} else if 'A' <= c && c <= 'Z' {
-			return false
-		}
+	if ascii.Only(name) {
+		return !ascii.HasUpper(name)
 	}
-	return true
+	return name == strings.ToLower(name)
 }
 
 // compare checks that the two forms of headers, both filled, say the same.

@@ -507,9 +507,7 @@ func (s *Store) Await(ctx context.Context, r authz.Revision) (*Snapshot, error) 
 
 // awaitOther waits until the current snapshot is no longer snap.
 func (s *Store) awaitOther(ctx context.Context, snap *Snapshot) error {
-	s.mu.Lock()
-	watch := s.watch
-	s.mu.Unlock()
+	watch := s.Changed()
 	if s.current.Load() != snap {
 		return nil
 	}
