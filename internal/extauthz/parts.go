@@ -51,11 +51,7 @@ func newHeaderPart(name string) headerPart {
 	return p
 }
 
-// append appends the header with a value that is made safe for one.
-func (p *headerPart) append(b []byte, value string) []byte {
-	return p.appendSafe(b, madeSafe(value))
-}
-
+// appendSafe appends the header with a value that is safe for one.
 func (p *headerPart) appendSafe(b []byte, value string) []byte {
 	if p.key == nil || len(p.start)+len(value) > shortMost {
 		return p.appendLong(b, value)

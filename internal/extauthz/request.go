@@ -40,10 +40,26 @@ func (s *scanned) read(frame []byte) error {
 		if h.raw != "" {
 			h.value = h.raw
 		}
+		switch h.name {
+		case "authorization":
+			s.authorization = append(s.authorization, h.value)
+		case "content-type":
+			s.contentTypes = append(s.contentTypes, h.value)
+		}
 	}
 	for i := range s.joined {
-		if s.unsure && !isLower(s.joined[i].name) {
+		h := &s.joined[i]
+		if s.unsure && !isLower(h.name) {
 			return errUnreadableHeader
+		}
+		if len(s.listed) > 0 {
+			continue // it says the same
+		}
+		switch h.name {
+		case "authorization":
+			s.authorization = append(s.authorization[:0], h.value)
+		case "content-type":
+			s.contentTypes = append(s.contentTypes[:0], h.value)
 		}
 	}
 	if len(s.joined) > 0 && len(s.listed) > 0 {

@@ -134,10 +134,11 @@ func newEncoder(h Headers, detail DenialDetail) encoder {
 // An answered is an answer, with the texts in it that are needed twice.
 type answered struct {
 	*ask.Answer
-	id                 [32]byte
-	revision           [41]byte // two numbers of 20 digits, at most, and a dot
-	revisionLen        int
-	permissions, scope string // safe for a header
+	id          [32]byte
+	revision    [41]byte // two numbers of 20 digits, at most, and a dot
+	revisionLen int
+	// Safe for a header; of the caller where there is one.
+	permissions, scope, principal, tenant string
 }
 
 func (a *answered) idText() string       { return viewOf(a.id[:]) }
@@ -149,6 +150,9 @@ func (e *encoder) respond(dst []byte, a *ask.Answer, headers []header, grpcCalle
 	t := answered{
 		Answer:      a,
 		permissions: joined(roomForPermissions[:0], a.Permissions), scope: joined(roomForScopes[:0], a.Scopes),
+	}
+	if a.Subject != nil {
+		t.principal, t.tenant = madeSafe(a.Subject.Principal().ID), madeSafe(a.Subject.Tenant())
 	}
 	_, _ = a.DecisionID.AppendText(t.id[:0]) // never fails
 	t.revisionLen = len(appendRevision(t.revision[:0], a.Revision))
@@ -175,10 +179,9 @@ func (e *encoder) allowed(b []byte, a *answered, headers []header) []byte {
 
 // identity appends the headers that say upstream who asked, for what.
 func (e *encoder) identity(b []byte, a *answered) []byte {
-	principal := a.Subject.Principal()
-	b = e.principal.append(b, principal.ID)
-	b = e.principalType.append(b, principal.Type.String())
-	b = e.tenant.append(b, a.Subject.Tenant())
+	b = e.principal.appendSafe(b, a.principal)
+	b = e.principalType.appendSafe(b, a.Subject.Principal().Type.String())
+	b = e.tenant.appendSafe(b, a.tenant)
 	b = e.permission.appendSafe(b, a.permissions)
 	b = e.scope.appendSafe(b, a.scope)
 	b = e.decisionID.appendSafe(b, a.idText())
@@ -369,8 +372,8 @@ func appendMetadata(b []byte, a *answered) []byte {
 		b = scopeEntry.appendSafe(b, a.scope)
 	}
 	if a.Subject != nil {
-		b = principalEntry.append(b, a.Subject.Principal().ID)
-		b = tenantEntry.append(b, a.Subject.Tenant())
+		b = principalEntry.appendSafe(b, a.principal)
+		b = tenantEntry.appendSafe(b, a.tenant)
 	}
 	if a.Assignment != nil {
 		b = assignmentEntry.append(b, a.Assignment.AssignmentID)

@@ -25,6 +25,8 @@ type scanned struct {
 	listed             []header // "header_map"
 	extensions         []header // "context_extensions"; like joined
 	metadata           string   // the message "metadata_context", not yet read
+
+	authorization, contentTypes []string // the values of these headers, of whichever form
 }
 
 // A header is one as it came, or another name with a value.
@@ -38,6 +40,7 @@ func (s *scanned) scan(frame []byte) error {
 	*s = scanned{
 		frame: frame, text: viewOf(frame),
 		joined: s.joined[:0], listed: s.listed[:0], extensions: s.extensions[:0],
+		authorization: s.authorization[:0], contentTypes: s.contentTypes[:0],
 	}
 	err := s.message(checkRequest, 0, len(frame), protowire.DefaultRecursionLimit)
 	s.frame = nil

@@ -138,10 +138,9 @@ func (s *Server) answer(ctx context.Context, message, dst []byte, quick bool) (a
 
 // A call is one check, and memory that is used again by later ones.
 type call struct {
-	in            scanned
-	request       ask.Request
-	answer        ask.Answer
-	authorization []string
+	in      scanned
+	request ask.Request
+	answer  ask.Answer
 
 	// The methods of in as the request has them, made once because that allocates.
 	header           func(name string) string
@@ -174,15 +173,14 @@ func (c *call) read(message []byte) {
 		c.request.Unreadable = err.Error()
 		return
 	}
-	c.authorization = c.in.appendValues(c.authorization[:0], "authorization")
 	r := &c.request
 	r.HTTP = true
 	r.Method, r.Host, r.Path = c.in.method, c.in.host, c.in.path
-	r.GRPC = isGRPC(c.in.headerValue("content-type"))
+	r.GRPC = len(c.in.contentTypes) > 0 && isGRPC(c.in.contentTypes[0])
 	r.Header, r.ContextExtension = c.header, c.contextExtension
 	r.Catalogue = c.in.contextExtension(catalogueExtension)
 	r.PermissionOverride = c.in.contextExtension(permissionExtension)
-	r.Credentials.Authorization = c.authorization
+	r.Credentials.Authorization = c.in.authorization
 	r.Credentials.Principal = c.in.principal
 	r.Credentials.Metadata, r.Credentials.Header = c.metadata, c.headers
 }

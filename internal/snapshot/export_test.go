@@ -47,8 +47,12 @@ func (s *Store) PoisonCache(ctx context.Context, subject *authz.Subject, grants 
 	return nil
 }
 
-// ViewCost is what a view that holds nothing costs.
-const ViewCost = viewCost
+const (
+	// ViewCost is what a view that holds nothing costs.
+	ViewCost = viewCost
+	// CountEvery is how many hits one is drawn from.
+	CountEvery = countEvery
+)
 
 // Counted draws whether ristretto is told of a hit.
 var Counted = counted

@@ -29,12 +29,13 @@ type View struct {
 	stamp stamp
 	// proven is the newest revision that the view was found to be good at.
 	proven atomic.Uint64
-	// What is above is looked at for every decision, and is one line of a CPU's cache.
+	held   authz.Grants // what Grants points to
+	// What is above is looked at for every decision: a line of a CPU's cache, and those
+	// behind it.
 
 	hash uint64 // of the key
 	// slots are those of every principal that was walked, present or absent.
 	slots []uint16
-	held  authz.Grants // what Grants points to: next to what is looked at before
 }
 
 // nothing is the view of a subject of whose tenant nothing is known.
@@ -103,7 +104,7 @@ const (
 	// hundred groups it takes as long as a thousand hits.
 	shadowEvery = 8192
 	// countEvery is how many hits in the front one is drawn from that ristretto is told of.
-	countEvery = 8
+	countEvery = 32
 	// frontSize is a power of two.
 	frontSize = 1 << 14
 	viewCost  = 400                                       // of a view that holds nothing, with its place in the cache

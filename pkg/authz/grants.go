@@ -67,13 +67,13 @@ func (g *Grant) live(now int64) bool { return g.Expires == 0 || now < g.Expires 
 // Grants are all the assignments of one subject, indexed by scope. They are immutable
 // and safe for concurrent use. A nil Grants holds none.
 type Grants struct {
+	forbids bool
 	hashes  []uint64          // of the scopes at which there are any, ascending
-	few     [fewScopes]uint64 // the memory of hashes where they fit: one wait for memory less
 	places  []place           // these scopes, in the order of hashes
+	few     [fewScopes]uint64 // the memory of hashes where they fit: one wait for memory less
 	grants  []Grant           // scope by scope, in the order of their hashes; then by effect and assignment
 	order   []uint32          // numbers of grants, place by place, effect by effect; nil: each its own
 	covers  []Set             // what the grants of one effect at one place cover together
-	forbids bool
 }
 
 // A place is a scope with what stands there.

@@ -17,7 +17,7 @@ type Catalogue struct {
 	strictReads bool
 	hosts       map[string]bool // empty: any
 	suffixes    map[string]bool
-	scopeWords  map[string]authz.ScopeKind
+	scopeWords  words[authz.ScopeKind]
 	namespaces  map[string]*namespace
 	routes      map[string]*node // by method
 	services    map[string]*service
@@ -30,6 +30,28 @@ type Catalogue struct {
 	tenantTypes map[string]bool            // types at the tenant's level, of all catalogues loaded together
 	texts       map[string]describedBy     // by permission in lower case
 	permissions map[authz.PermissionID]int // the line on which each first stands
+}
+
+// words say what a word of a path means. Most segments are identifiers, which are longer than
+// all words, and are told from them by that.
+type words[T any] struct {
+	meanings map[string]T
+	longest  int
+}
+
+// of returns what the word means; the zero T if it is none.
+func (w *words[T]) of(word string) (meaning T) {
+	if len(word) > w.longest {
+		return meaning
+	}
+	return w.meanings[word]
+}
+
+func (w *words[T]) set(word string, meaning T) {
+	if w.meanings == nil {
+		w.meanings = map[string]T{}
+	}
+	w.meanings[word], w.longest = meaning, max(w.longest, len(word))
 }
 
 // A namespace holds the resource types by the words that name them in a path.

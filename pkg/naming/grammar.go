@@ -41,7 +41,7 @@ func (c *Catalogue) read(r *Resolution) reading {
 	}
 	for rd.unread = 1; rd.unread < count; {
 		word := r.path.word(rd.unread, c.fold)
-		kind, read := c.scopeWords[word], 0
+		kind, read := c.scopeWords.of(word), 0
 		if t := rd.namespace.types[word]; t != nil {
 			read = c.readType(r, &rd, t, kind)
 		} else if kind != authz.NoScope {
@@ -107,7 +107,7 @@ func (rd *reading) readAction(word string) int {
 // isMisplaced tells, and notes, whether a scope word stands where an identifier should,
 // with more behind it.
 func (c *Catalogue) isMisplaced(r *Resolution, rd *reading, id int) bool {
-	rd.misplaced = id+1 < r.path.count && c.scopeWords[r.path.word(id, c.fold)] != authz.NoScope
+	rd.misplaced = id+1 < r.path.count && c.scopeWords.of(r.path.word(id, c.fold)) != authz.NoScope
 	return rd.misplaced
 }
 
@@ -115,7 +115,7 @@ func (c *Catalogue) isMisplaced(r *Resolution, rd *reading, id int) bool {
 // nothing about what the words are.
 func (c *Catalogue) scan(r *Resolution, rd *reading, from int) {
 	for i := from; i+1 < r.path.count; i++ {
-		if kind := c.scopeWords[r.path.word(i, c.fold)]; kind != authz.NoScope {
+		if kind := c.scopeWords.of(r.path.word(i, c.fold)); kind != authz.NoScope {
 			c.mentionSegment(r, kind, "", i+1)
 			rd.misplaced = rd.misplaced || c.isMisplaced(r, rd, i+1)
 		}

@@ -64,7 +64,7 @@ func (c *Catalogue) unreachedPermissions() []Warning {
 			}
 			for word, id := range t.actions {
 				// A type or a scope word of that name is read in the action's place.
-				if ns.types[word] == nil && c.scopeWords[word] == authz.NoScope {
+				if ns.types[word] == nil && c.scopeWords.of(word) == authz.NoScope {
 					reached[id] = true
 				}
 			}

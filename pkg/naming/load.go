@@ -273,7 +273,6 @@ func newLoader(source Source, reader *strictyaml.Reader) *loader {
 		c: &Catalogue{
 			file:        source.File,
 			source:      slices.Clone(source.Text),
-			scopeWords:  map[string]authz.ScopeKind{},
 			namespaces:  map[string]*namespace{},
 			services:    map[string]*service{},
 			types:       map[string]*resourceType{},

@@ -148,8 +148,8 @@ var scopeKinds = map[string]authz.ScopeKind{
 
 func (l *loader) readScopes(s section) {
 	// These words are containers in every catalogue; it may declare more.
-	l.c.scopeWords[l.fold("environments")] = authz.EnvironmentScope
-	l.c.scopeWords[l.fold("environmentGroups")] = authz.EnvironmentGroupScope
+	l.c.scopeWords.set(l.fold("environments"), authz.EnvironmentScope)
+	l.c.scopeWords.set(l.fold("environmentGroups"), authz.EnvironmentGroupScope)
 	seen := map[string]bool{}
 	l.entries(s, func(key string, at, value strictyaml.Value) {
 		word, ok := l.word(at, key)
@@ -162,7 +162,8 @@ func (l *loader) readScopes(s section) {
 			at.Problemf("the scope word %q is there twice", key)
 		}
 		if ok && known {
-			l.c.scopeWords[word], seen[word] = kind, true
+			l.c.scopeWords.set(word, kind)
+			seen[word] = true
 		}
 	})
 }
@@ -221,7 +222,7 @@ func (l *loader) readNamespace(name string, at, value strictyaml.Value) {
 	if word, ok := l.word(pathAt, path); ok {
 		other := l.c.namespaces[word]
 		switch {
-		case l.c.scopeWords[word] != authz.NoScope:
+		case l.c.scopeWords.of(word) != authz.NoScope:
 			pathAt.Problemf("%q is a scope word: give the namespace another path", path)
 		case other != nil:
 			pathAt.Problemf("the namespace %s has the path %q too: give each its own", other.name, path)
@@ -273,7 +274,7 @@ func (l *loader) readType(ns *namespace, name string, at, value strictyaml.Value
 			ns.types[word] = t
 		}
 	}
-	container := ok && l.c.scopeWords[word] != authz.NoScope
+	container := ok && l.c.scopeWords.of(word) != authz.NoScope
 	if container && t.singleton {
 		pathAt.Problemf("%q is a scope word, and a singleton has no identifiers", path)
 	}

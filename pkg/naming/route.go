@@ -185,7 +185,7 @@ func compareTemplates(a, b template) comparison {
 
 // A node is a place in the tree of the routes of one method.
 type node struct {
-	literals  map[string]*node
+	literals  words[*node]
 	parameter *node
 	rest      *route // ends here with {rest=**}
 	end       *route // ends here
@@ -204,13 +204,10 @@ func (n *node) insert(rt *route) {
 			}
 			n = n.parameter
 		default:
-			if n.literals == nil {
-				n.literals = map[string]*node{}
-			}
-			next := n.literals[p.literal]
+			next := n.literals.of(p.literal)
 			if next == nil {
 				next = &node{}
-				n.literals[p.literal] = next
+				n.literals.set(p.literal, next)
 			}
 			n = next
 		}
@@ -228,7 +225,7 @@ func (n *node) find(s *segments, fold bool, at int) *route {
 	if at == s.count {
 		return n.end
 	}
-	if rt := n.literals[s.word(at, fold)].find(s, fold, at+1); rt != nil {
+	if rt := n.literals.of(s.word(at, fold)).find(s, fold, at+1); rt != nil {
 		return rt
 	}
 	if rt := n.parameter.find(s, fold, at+1); rt != nil {
