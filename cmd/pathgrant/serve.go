@@ -66,6 +66,7 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 		}
 	}
 	ops.CollectLess()
+	ops.RunTwoAtOnce()
 	files := modelFiles{cfg.Catalogues, cfg.RolePacks}
 	m, err := files.load()
 	if err != nil {

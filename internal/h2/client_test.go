@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -83,13 +84,19 @@ func settings(u h2.Unary) h2.Options {
 // running is a server until the test ends.
 type running struct {
 	*h2.Server
-	listener *memListener
-	served   chan error
+	listener interface {
+		net.Listener
+		dial(room int) (halfCloser, bool)
+	}
+	served chan error
 }
 
 func start(t *testing.T, o h2.Options) *running {
 	t.Helper()
 	r := &running{Server: h2.New(o), listener: newMemListener(), served: make(chan error, 1)}
+	if overSockets {
+		r.listener = newSocketListener(t)
+	}
 	go func() { r.served <- r.Serve(r.listener) }()
 	t.Cleanup(func() {
 		r.Stop()
@@ -103,7 +110,7 @@ func start(t *testing.T, o h2.Options) *running {
 // A client speaks frames.
 type client struct {
 	*testing.T
-	conn   *memConn
+	conn   halfCloser
 	framer *http2.Framer
 	block  bytes.Buffer
 	encode *hpack.Encoder
@@ -251,7 +258,7 @@ func (c *client) next() string {
 
 func errorIsEnd(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "EOF") || strings.Contains(text, "closed")
+	return strings.Contains(text, "EOF") || strings.Contains(text, "closed") || strings.Contains(text, "reset by peer")
 }
 
 // want reads as many frames as it is told, and compares them.

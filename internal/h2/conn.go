@@ -117,8 +117,13 @@ type call struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
+	if s.options.TLS == nil {
+		nc = poll(nc)
+	} else {
+		nc = quick(nc) // TLS reads and writes, and waits, in goroutines of its own choice
+	}
 	c := &conn{
-		server: s, o: &s.options, nc: quick(nc),
+		server: s, o: &s.options, nc: nc,
 		streams:    map[uint32]*stream{},
 		sendWindow: initialWindow, peerWindow: initialWindow, peerFrame: maxFrameSize,
 	}
@@ -134,8 +139,7 @@ func (c *conn) serve() {
 	defer c.end()
 	defer func() {
 		if fault := recover(); fault != nil {
-			c.o.Log.Error("panic while serving a connection", "panic", fault, "stack", string(debug.Stack()))
-			c.kill(errors.New("panic"))
+			c.panicked(fault, debug.Stack())
 		}
 	}()
 	err := c.secure()
@@ -144,10 +148,19 @@ func (c *conn) serve() {
 		err = c.readAll()
 	}
 	var broken connError
-	if errors.As(err, &broken) {
+	var fault *faultError
+	switch {
+	case errors.As(err, &fault):
+		c.panicked(fault.fault, fault.stack)
+	case errors.As(err, &broken):
 		c.o.Log.Debug("a client broke the protocol", "peer", c.nc.RemoteAddr().String(), "err", err)
 		c.goAway(broken)
 	}
+}
+
+func (c *conn) panicked(fault any, stack []byte) {
+	c.o.Log.Error("panic while serving a connection", "panic", fault, "stack", string(stack))
+	c.kill(errors.New("panic"))
 }
 
 // end takes the connection from all that still use it.
@@ -237,30 +250,34 @@ func (c *conn) readAll() error {
 	c.in = make([]byte, readSize)
 	c.startWatch()
 	for {
-		if _, err := c.turn(0); err != nil {
+		full, err := c.turn(0)
+		if full {
+			err = c.awaitSpace()
+		}
+		if err != nil {
 			return err
 		}
-		if err := readEach(c.nc, c.room, c.turn); !errors.Is(err, os.ErrDeadlineExceeded) || !c.wasPoked() {
+		if err := readEach(c.nc, c.room, c.turn, c.awaitSpace); !errors.Is(err, os.ErrDeadlineExceeded) || !c.wasPoked() {
 			return err
 		}
 	}
 }
 
-// turn handles what has come, of which so many bytes are new. It tells whether something was
-// written.
-func (c *conn) turn(n int) (wrote bool, err error) {
+// turn handles what has come, of which so many bytes are new. It waits for nobody, and tells
+// whether the next one is to wait for space.
+func (c *conn) turn(n int) (full bool, err error) {
 	c.filled += n
 	if n > 0 && !c.active.Load() {
 		c.active.Store(true)
 	}
-	writes := c.hold()
+	c.hold()
 	if err := c.frames(); err != nil {
 		return false, err
 	}
 	if n := int32(len(c.collecting)); c.unfinished.Load() != n {
 		c.unfinished.Store(n)
 	}
-	return c.settle(writes)
+	return c.settle()
 }
 
 // room returns where to put what comes next.
@@ -269,13 +286,25 @@ func (c *conn) room() []byte {
 	return c.in[c.filled:]
 }
 
+// A faultError is a panic of whoever took what had come.
+type faultError struct {
+	fault any
+	stack []byte
+}
+
+func (e *faultError) Error() string { return fmt.Sprintf("panic: %v", e.fault) }
+
 // readInTurn reads a connection, each time into the room that it is given, and hands over
 // what has come, until there is an error.
-func readInTurn(nc net.Conn, room func() []byte, take func(n int) (wrote bool, err error)) error {
+func readInTurn(nc net.Conn, room func() []byte, take func(n int) (full bool, err error), space func() error) error {
 	for {
 		n, err := nc.Read(room())
 		if n > 0 {
-			if _, err := take(n); err != nil {
+			full, err := take(n)
+			if full {
+				err = space()
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -307,32 +336,37 @@ func (c *conn) makeRoom() {
 	}
 }
 
-// hold makes answers wait until all that has come is handled. It returns how many writes
-// there were before.
-func (c *conn) hold() (writes uint64) {
+// hold makes answers wait until all that has come is handled.
+func (c *conn) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy = true
-	return c.writes
 }
 
-// settle writes what was answered, waits while the client takes too little of it, and
-// ends the connection when its time has come. It tells whether there were more writes.
-func (c *conn) settle(writes uint64) (wrote bool, err error) {
+// settle writes what was answered, and ends the connection when its time has come. It tells
+// whether the client takes too little of it.
+func (c *conn) settle() (full bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy = false
-	c.flushLocked()
-	for c.err == nil && len(c.out) > maxOut {
-		c.space.Wait() // another goroutine is writing
-	}
+	c.flush(true)
 	switch {
 	case c.err != nil:
 		return false, c.err
 	case c.draining == drainLast && len(c.streams) == 0 && len(c.collecting) == 0 && !c.closing && !c.writing:
 		c.lingerLocked()
 	}
-	return c.writes != writes, nil
+	return len(c.out) > maxOut, nil
+}
+
+// awaitSpace waits while the client takes too little of what it is sent.
+func (c *conn) awaitSpace() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.err == nil && len(c.out) > maxOut {
+		c.space.Wait() // another goroutine is writing
+	}
+	return c.err
 }
 
 // lingerLocked says that nothing more will be sent, and lets the reader go on for a while.
@@ -795,13 +829,17 @@ func (c *conn) reply(s call, framed []byte, ended bool) {
 		c.hush(s.id)
 	}
 	if len(c.out) >= flushSize {
-		c.flushLocked()
+		c.flush(true)
 	}
 }
 
 // flushLocked writes what is to be written, unless another goroutine is doing that: then
 // that one writes this too. It is called with mu held, and gives it up while it writes.
-func (c *conn) flushLocked() {
+func (c *conn) flushLocked() { c.flush(false) }
+
+// flush is flushLocked. What would have to wait is left to a goroutine of its own if atOnce,
+// as it is for the one that reads: it reads other connections too.
+func (c *conn) flush(atOnce bool) {
 	if c.writing || !c.ready {
 		return
 	}
@@ -812,21 +850,54 @@ func (c *conn) flushLocked() {
 		c.writing = true
 		c.writes++
 		c.mu.Unlock()
-		_, err := c.nc.Write(b)
+		var n int
+		var err error
+		if atOnce {
+			n, err = writeAtOnce(c.nc, b)
+		} else {
+			n, err = c.nc.Write(b)
+		}
 		c.mu.Lock()
-		c.writing = false
-		if cap(b) <= 2*keepSize {
-			c.idle = b[:0]
+		if err == nil && n < len(b) {
+			c.server.running.Go(func() { c.writeRest(b, n) })
+			return
 		}
-		if err != nil && c.err == nil {
-			c.err = fmt.Errorf("write: %w", err)
-			c.poke() // the reader closes the connection; a reader that is closing cannot wait for itself
-		}
-		c.pump()
-		c.space.Broadcast()
+		c.written(b, err)
 		wrote = true
 	}
-	if wrote && c.draining == drainLast && len(c.streams) == 0 {
-		c.poke() // the reader may have waited for this to end the connection
+	if wrote {
+		c.lookUp()
+	}
+}
+
+// writeRest writes what a flush left behind the first n bytes, and what has been added since.
+func (c *conn) writeRest(b []byte, n int) {
+	_, err := c.nc.Write(b[n:])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.written(b, err)
+	c.flushLocked()
+	c.lookUp()
+}
+
+// written ends a write. It is called with mu held.
+func (c *conn) written(b []byte, err error) {
+	c.writing = false
+	if cap(b) <= 2*keepSize {
+		c.idle = b[:0]
+	}
+	if err != nil && c.err == nil {
+		c.err = fmt.Errorf("write: %w", err)
+		c.poke() // the reader closes the connection; a reader that is closing cannot wait for itself
+	}
+	c.pump()
+	c.space.Broadcast()
+}
+
+// lookUp pokes a reader that may have waited for all to be written to end the connection. It is
+// called with mu held.
+func (c *conn) lookUp() {
+	if c.draining == drainLast && len(c.streams) == 0 {
+		c.poke()
 	}
 }

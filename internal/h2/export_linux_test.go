@@ -1,7 +1,10 @@
 package h2
 
-// Quick is how a connection is read and written.
-var Quick = quick
+// Quick and Poll return a connection as it is read and written.
+var (
+	Quick = quick
+	Poll  = poll
+)
 
 // MostInARow is after how many reads one is an ordinary one.
 const MostInARow = mostInARow

@@ -145,7 +145,7 @@ func (l *memListener) Close() error   { l.once.Do(func() { close(l.over) }); ret
 func (l *memListener) Addr() net.Addr { return memAddr("server") }
 
 // dial connects; false: nobody accepts any more.
-func (l *memListener) dial(room int) (*memConn, bool) {
+func (l *memListener) dial(room int) (halfCloser, bool) {
 	client, server := memPipe(room)
 	select {
 	case l.conns <- server:

@@ -189,7 +189,7 @@ func (s *Server) start(nc net.Conn, after func()) {
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
-		_ = nc.Close() // nothing was exchanged
+		_ = c.nc.Close() // nothing was exchanged
 		after()
 		return
 	}

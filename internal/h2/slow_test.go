@@ -73,6 +73,47 @@ func TestTheContextOfASlowCallEnds(t *testing.T) {
 	}
 }
 
+// While a client takes nothing of what it is sent, others are answered; and when it takes it,
+// all of it is there.
+func TestAClientThatTakesNothingHoldsUpNobody(t *testing.T) {
+	const asks, size = 600, 40_000 // more than kernels hold
+	o := settings(&checks{})
+	o.MaxConcurrentStreams = asks
+	r := start(t, o)
+	slow, quick := r.connect(t, window(1<<20)), r.connect(t)
+	slow.must(slow.framer.WriteWindowUpdate(0, 1<<30))
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for i := range asks {
+			slow.ask(uint32(2*i+1), "large") // from some point on, nobody reads it
+		}
+	}()
+	for i := range 500 {
+		quick.ask(uint32(2*i+1), "ask")
+		quick.wantAnswer(uint32(2*i+1), "ask!")
+	}
+	received, ended := 0, 0
+	for ended < asks {
+		f, err := slow.framer.ReadFrame()
+		slow.must(err)
+		switch f := f.(type) {
+		case *http2.DataFrame:
+			received += len(f.Data())
+		case *http2.MetaHeadersFrame:
+			if f.StreamEnded() {
+				ended++
+			}
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			t.Fatalf("the server sends %v", f)
+		}
+	}
+	<-asked
+	if received != asks*(5+size) {
+		t.Errorf("%d bytes came, want %d", received, asks*(5+size))
+	}
+}
+
 // A client that resets its calls and begins others is refused while the goroutines of the
 // calls that it reset are busy.
 func TestCallsThatWereResetCountAsLongAsTheyRun(t *testing.T) {
@@ -204,7 +245,7 @@ func TestHeadersThatAreTooLarge(t *testing.T) {
 }
 
 // A handler that writes more than the client takes waits for it.
-func TestAHandlerWaitsForTheClient(t *testing.T) { synctest.Test(t, handlerWaits) }
+func TestAHandlerWaitsForTheClient(t *testing.T) { inBubble(t, handlerWaits) }
 
 func handlerWaits(t *testing.T) {
 	wrote := make(chan int, 1)

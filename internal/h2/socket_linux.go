@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -116,46 +115,6 @@ func (t *transfer) try(call, fd uintptr, known bool) bool {
 		}
 		return true
 	}
-}
-
-// readEach reads a connection, each time into the room that it is given, and hands over what
-// has come, until there is an error.
-//
-// A socket is read within one wait, so to speak: the poller forgets that something has come
-// only when a new one begins. So where a read has not filled its room, there is no need to
-// ask again before waiting, which costs a system call for each check where they come one at
-// a time; and where they never pause, the goroutine still gives others their turn. What is
-// not seen so is that the other end has closed the connection together with the last that it
-// sent. If that was answered, the other end refuses the answer: then or soon after there is an
-// error, which take must not hide. After what was not answered it is asked again.
-func readEach(nc net.Conn, room func() []byte, take func(n int) (wrote bool, err error)) error {
-	s, ok := nc.(*socket)
-	if !ok {
-		return readInTurn(nc, room, take)
-	}
-	s.reading.Lock()
-	defer s.reading.Unlock()
-	var failed error
-	err := s.raw.Read(func(fd uintptr) bool {
-		for {
-			b := room()
-			if !s.receive(fd, b) {
-				return false
-			}
-			n, wrote := 0, false
-			if n, failed = s.received(); failed == nil {
-				wrote, failed = take(n)
-			}
-			if failed != nil {
-				return true
-			}
-			if wrote && n < len(b) {
-				s.inARow = 0
-				return false
-			}
-		}
-	})
-	return cmp.Or(err, failed)
 }
 
 // Read implements net.Conn.

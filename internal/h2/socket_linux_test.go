@@ -15,18 +15,25 @@ import (
 	"github.com/pathgrant/pathgrant/internal/h2"
 )
 
-// halfCloser is what both kinds of connections can do.
-type halfCloser interface {
-	net.Conn
-	CloseWrite() error
+// overEach runs a test with the server's end of a connection, as the server reads and
+// writes it with TLS and without, and the client's.
+func overEach(t *testing.T, test func(t *testing.T, server, client halfCloser)) {
+	t.Helper()
+	for kind, of := range map[string]func(net.Conn) net.Conn{"quick": h2.Quick, "polled": h2.Poll} {
+		overNetworks(t, kind, of, test)
+	}
 }
 
-// overSockets runs a test with the server's end of a connection, as the server reads and
-// writes it, and the client's.
-func overSockets(t *testing.T, test func(t *testing.T, server, client halfCloser)) {
+// overPolled is overEach for what is read without TLS.
+func overPolled(t *testing.T, test func(t *testing.T, server, client halfCloser)) {
+	t.Helper()
+	overNetworks(t, "polled", h2.Poll, test)
+}
+
+func overNetworks(t *testing.T, kind string, of func(net.Conn) net.Conn, test func(t *testing.T, server, client halfCloser)) {
 	t.Helper()
 	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
-		t.Run(network, func(t *testing.T) {
+		t.Run(kind+"/"+network, func(t *testing.T) {
 			l, err := new(net.ListenConfig).Listen(t.Context(), network, address)
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +47,7 @@ func overSockets(t *testing.T, test func(t *testing.T, server, client halfCloser
 			if err != nil {
 				t.Fatal(err)
 			}
-			server := h2.Quick(accepted)
+			server := of(accepted)
 			if server == accepted {
 				t.Fatal("a connection of the kernel's is read in the ordinary way")
 			}
@@ -58,7 +65,7 @@ func overSockets(t *testing.T, test func(t *testing.T, server, client halfCloser
 // What does not fit into the kernel's buffers waits for the other end, in both directions,
 // and nothing of it is lost, changed or moved.
 func TestASocketCarriesWhatItIsGiven(t *testing.T) {
-	overSockets(t, func(t *testing.T, server, client halfCloser) {
+	overEach(t, func(t *testing.T, server, client halfCloser) {
 		sent := make([]byte, 16<<20)
 		for i := range sent {
 			sent[i] = byte(i ^ i>>8 ^ i>>16)
@@ -84,7 +91,7 @@ func TestASocketCarriesWhatItIsGiven(t *testing.T) {
 }
 
 func TestASocketThatWaitsIsWokenUp(t *testing.T) {
-	overSockets(t, func(t *testing.T, server, client halfCloser) {
+	overEach(t, func(t *testing.T, server, client halfCloser) {
 		read := func() error {
 			_, err := server.Read(make([]byte, 10))
 			return err
@@ -130,7 +137,7 @@ func TestASocketThatWaitsIsWokenUp(t *testing.T) {
 }
 
 func TestASocketWhoseOtherEndGoes(t *testing.T) {
-	overSockets(t, func(t *testing.T, server, client halfCloser) {
+	overEach(t, func(t *testing.T, server, client halfCloser) {
 		if _, err := client.Write([]byte("last")); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +163,7 @@ func TestASocketWhoseOtherEndGoes(t *testing.T) {
 
 // The ordinary read in between brings what comes next, and a wait does not count.
 func TestASocketReadsInOrder(t *testing.T) {
-	overSockets(t, func(t *testing.T, server, client halfCloser) {
+	overEach(t, func(t *testing.T, server, client halfCloser) {
 		const n = 5*h2.MostInARow + 3
 		all := make([]byte, n)
 		for i := range all {
@@ -188,98 +195,115 @@ func TestASocketReadsInOrder(t *testing.T) {
 }
 
 // each reads as the server does, into room of a few sizes in turn; take is told the text.
-func each(server net.Conn, take func(text []byte) (wrote bool, err error)) error {
+func each(server net.Conn, take func(text []byte) (full bool, err error), space func() error) error {
 	sizes, buffer := []int{1, 7, 4096, 32 << 10}, make([]byte, 32<<10)
 	turn := 0
 	return h2.ReadEach(server, func() []byte {
 		turn++
 		return buffer[:sizes[turn%len(sizes)]]
-	}, func(n int) (bool, error) { return take(buffer[:n]) })
+	}, func(n int) (bool, error) { return take(buffer[:n]) }, space)
 }
 
+func noSpace() error { return errors.New("asked to wait for space that nobody said is missing") }
+
 func TestEachReadBringsWhatHasCome(t *testing.T) {
-	overSockets(t, func(t *testing.T, server, client halfCloser) {
-		sent := make([]byte, 8<<20)
-		for i := range sent {
-			sent[i] = byte(i ^ i>>8 ^ i>>16)
-		}
-		ended := make(chan error, 1)
-		go func() {
-			err := each(server, func(text []byte) (bool, error) {
-				_, err := server.Write(text)
-				return true, err
-			})
-			ended <- errors.Join(err, server.CloseWrite())
-		}()
-		go func() {
+	for _, full := range []bool{false, true} {
+		overPolled(t, func(t *testing.T, server, client halfCloser) {
+			sent := make([]byte, 4<<20)
+			for i := range sent {
+				sent[i] = byte(i ^ i>>8 ^ i>>16)
+			}
+			got := make([]byte, 0, len(sent))
+			spaces, takes := 0, 0
+			ended := make(chan error, 1)
+			go func() {
+				ended <- each(server, func(text []byte) (bool, error) {
+					got = append(got, text...)
+					takes++
+					return full, nil
+				}, func() error {
+					spaces++
+					return nil
+				})
+			}()
 			for rest := sent; len(rest) > 0; {
 				n := min(len(rest), 1+len(rest)%(100<<10))
 				if _, err := client.Write(rest[:n]); err != nil {
-					t.Error(err)
+					t.Fatal(err)
 				}
 				rest = rest[n:]
 			}
-		}()
-		got := make([]byte, len(sent))
-		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, sent) {
-			t.Errorf("others came back than were sent, or %v", err)
-		}
-		if err := client.CloseWrite(); err != nil {
-			t.Error(err)
-		}
-		if err := <-ended; !errors.Is(err, io.EOF) {
-			t.Errorf("it ended with %v", err)
-		}
-	})
-}
-
-// The end of a connection may be told together with the last that was sent on it, and then it
-// is not told again: whether that was answered or not, the connection ends.
-func TestAnEndThatComesWithTheLastIsSeen(t *testing.T) {
-	// With one thread nobody looks for what has come between a write and the end behind it.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	for _, answered := range []bool{true, false} {
-		overSockets(t, func(t *testing.T, server, client halfCloser) {
-			took := make(chan int, 2)
-			ended := make(chan error, 1)
-			go func() {
-				ended <- h2.ReadEach(server, func() []byte { return make([]byte, 100) }, func(n int) (bool, error) {
-					took <- n
-					if !answered {
-						return false, nil
-					}
-					_, err := server.Write([]byte("answer"))
-					return true, err
-				})
-			}()
-			if _, err := client.Write([]byte("first")); err != nil {
-				t.Fatal(err)
+			if err := client.CloseWrite(); err != nil {
+				t.Error(err)
 			}
-			first := <-took
-			runtime.Gosched() // until the other goroutine waits
-			_, err := client.Write([]byte("last"))
-			if err := errors.Join(err, client.Close()); err != nil {
-				t.Fatal(err)
+			if err := <-ended; !errors.Is(err, io.EOF) {
+				t.Errorf("it ended with %v", err)
 			}
-			if last := <-took; first != len("first") || last != len("last") {
-				t.Errorf("answered %t: %d and %d bytes came", answered, first, last)
+			if !bytes.Equal(got, sent) {
+				t.Errorf("%d bytes came of %d, or others", len(got), len(sent))
 			}
-			if err := <-ended; err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("answered %t: it ended with %v", answered, err)
+			if full && spaces < takes {
+				t.Errorf("%d waits for space after %d reads that were full", spaces, takes)
 			}
 		})
 	}
 }
 
-func TestReadingEachCanBeInterrupted(t *testing.T) {
-	overSockets(t, func(t *testing.T, server, client halfCloser) {
-		reading, ended := make(chan struct{}), make(chan error, 1)
-		go func() {
-			ended <- each(server, func([]byte) (bool, error) {
-				close(reading)
-				return true, nil
+// The end of a connection may be told together with the last that was sent on it, and then it
+// is not told again. Whether that was answered or not, and whether the other end still reads or
+// not, the connection ends.
+func TestAnEndThatComesWithTheLastIsSeen(t *testing.T) {
+	// With one thread nobody looks for what has come between a write and the end behind it.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, answered := range []bool{true, false} {
+		for _, half := range []bool{true, false} {
+			overPolled(t, func(t *testing.T, server, client halfCloser) {
+				took := make(chan int, 2)
+				ended := make(chan error, 1)
+				go func() {
+					ended <- h2.ReadEach(server, func() []byte { return make([]byte, 100) }, func(n int) (bool, error) {
+						took <- n
+						if !answered {
+							return false, nil
+						}
+						_, err := server.Write([]byte("answer"))
+						return false, err
+					}, noSpace)
+				}()
+				if _, err := client.Write([]byte("first")); err != nil {
+					t.Fatal(err)
+				}
+				first := <-took
+				runtime.Gosched() // until the other goroutine waits
+				_, err := client.Write([]byte("last"))
+				end := client.Close
+				if half {
+					end = client.CloseWrite
+				}
+				if err := errors.Join(err, end()); err != nil {
+					t.Fatal(err)
+				}
+				if last := <-took; first != len("first") || last != len("last") {
+					t.Errorf("answered %t: %d and %d bytes came", answered, first, last)
+				}
+				if err := <-ended; err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("answered %t: it ended with %v", answered, err)
+				}
 			})
-		}()
+		}
+	}
+}
+
+func TestReadingEachCanBeInterrupted(t *testing.T) {
+	overPolled(t, func(t *testing.T, server, client halfCloser) {
+		reading, ended := make(chan struct{}), make(chan error, 1)
+		read := func(take func([]byte) (bool, error), space func() error) {
+			go func() { ended <- each(server, take, space) }()
+		}
+		read(func([]byte) (bool, error) {
+			close(reading)
+			return false, nil
+		}, noSpace)
 		if _, err := client.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
@@ -294,14 +318,28 @@ func TestReadingEachCanBeInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		failed := errors.New("failed")
-		go func() { ended <- each(server, func([]byte) (bool, error) { return false, failed }) }()
+		read(func([]byte) (bool, error) { return false, failed }, noSpace)
 		if _, err := client.Write([]byte("y")); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-ended; !errors.Is(err, failed) {
 			t.Errorf("it ended with %v and not with what was wrong", err)
 		}
-		go func() { ended <- each(server, func([]byte) (bool, error) { return true, nil }) }()
+		read(func([]byte) (bool, error) { return true, nil }, func() error { return failed })
+		if _, err := client.Write([]byte("z")); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, failed) {
+			t.Errorf("it ended with %v and not with why there is no space", err)
+		}
+		read(func([]byte) (bool, error) { panic("on purpose") }, noSpace)
+		if _, err := client.Write([]byte("z")); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err == nil || err.Error() != "panic: on purpose" {
+			t.Errorf("it ended with %v after a panic", err)
+		}
+		read(func([]byte) (bool, error) { return false, nil }, noSpace)
 		if err := server.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -311,10 +349,50 @@ func TestReadingEachCanBeInterrupted(t *testing.T) {
 	})
 }
 
+// A reader that waits for space holds up nobody else.
+func TestAReaderThatWaitsHoldsUpNobody(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // hence one poller
+	overPolled(t, func(t *testing.T, stuck, stuckClient halfCloser) {
+		waiting, room, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() {
+			ended <- each(stuck, func([]byte) (bool, error) { return true, nil }, func() error {
+				close(waiting)
+				<-room
+				return errors.New("over")
+			})
+		}()
+		if _, err := stuckClient.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		<-waiting
+		overPolled(t, func(t *testing.T, server, client halfCloser) {
+			took := make(chan struct{})
+			over := make(chan error, 1)
+			go func() {
+				over <- each(server, func([]byte) (bool, error) {
+					close(took)
+					return false, io.EOF
+				}, noSpace)
+			}()
+			if _, err := client.Write([]byte("y")); err != nil {
+				t.Fatal(err)
+			}
+			<-took
+			if err := <-over; !errors.Is(err, io.EOF) {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+		close(room)
+		if err := <-ended; err == nil {
+			t.Error("it ended without an error")
+		}
+	})
+}
+
 func TestOtherConnectionsAreReadAsTheyAre(t *testing.T) {
 	a, b := net.Pipe()
 	defer func() { _, _ = a.Close(), b.Close() }()
-	if h2.Quick(a) != a {
+	if h2.Quick(a) != a || h2.Poll(a) != a {
 		t.Error("a pipe was taken for a socket")
 	}
 }

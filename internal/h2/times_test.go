@@ -18,7 +18,7 @@ import (
 // inTime runs a test on a clock of its own.
 func inTime(t *testing.T, change func(o *h2.Options), test func(t *testing.T, r *running)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		o := settings(&checks{})
 		if change != nil {
 			change(&o)
@@ -220,7 +220,7 @@ func TestRapidReset(t *testing.T) {
 }
 
 func TestDrainAnswersWhatIsOnItsWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		u := &checks{began: make(chan string, 1), release: make(chan struct{})}
 		r := start(t, settings(u))
 		c := r.connect(t).patient()
@@ -255,7 +255,7 @@ func TestDrainAnswersWhatIsOnItsWay(t *testing.T) {
 }
 
 func TestDrainGivesUpWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		u := &checks{began: make(chan string, 1), ended: make(chan error, 1)}
 		r := start(t, settings(u))
 		c := r.connect(t).patient()
@@ -285,7 +285,7 @@ func TestDrainGivesUpWithItsContext(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		o := settings(&checks{})
 		o.MaxConnections = 2
 		r := start(t, o)
