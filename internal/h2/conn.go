@@ -56,6 +56,7 @@ type conn struct {
 	greeted    bool // the preface has come
 	settled    bool // and the first SETTINGS
 	closing    bool // what comes is read and dropped
+	full       bool // the client takes so little that no more frames are handled
 	nuisance   int
 	headers    headerReader
 	collecting []call // unary calls whose message has not come whole
@@ -152,9 +153,20 @@ func (c *conn) serve() {
 	switch {
 	case errors.As(err, &fault):
 		c.panicked(fault.fault, fault.stack)
+	case errors.Is(err, io.EOF):
+		c.finishWriting() // the client may have closed only its half
 	case errors.As(err, &broken):
 		c.o.Log.Debug("a client broke the protocol", "peer", c.nc.RemoteAddr().String(), "err", err)
 		c.goAway(broken)
+	}
+}
+
+// finishWriting waits until what is being written was.
+func (c *conn) finishWriting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.writing && c.err == nil {
+		c.space.Wait()
 	}
 }
 
@@ -271,6 +283,7 @@ func (c *conn) turn(n int) (full bool, err error) {
 		c.active.Store(true)
 	}
 	c.hold()
+	c.full = false
 	if err := c.frames(); err != nil {
 		return false, err
 	}
@@ -356,17 +369,26 @@ func (c *conn) settle() (full bool, err error) {
 	case c.draining == drainLast && len(c.streams) == 0 && len(c.collecting) == 0 && !c.closing && !c.writing:
 		c.lingerLocked()
 	}
-	return len(c.out) > maxOut, nil
+	return c.full || len(c.out) > maxOut, nil
 }
 
-// awaitSpace waits while the client takes too little of what it is sent.
+// awaitSpace waits while the client takes too little of what it is sent, and then handles what
+// had come meanwhile.
 func (c *conn) awaitSpace() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.err == nil && len(c.out) > maxOut {
-		c.space.Wait() // another goroutine is writing
+	for {
+		c.mu.Lock()
+		for c.err == nil && len(c.out) > maxOut {
+			c.space.Wait() // another goroutine is writing
+		}
+		err := c.err
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if full, err := c.turn(0); !full || err != nil {
+			return err
+		}
 	}
-	return c.err
 }
 
 // lingerLocked says that nothing more will be sent, and lets the reader go on for a while.
@@ -438,7 +460,7 @@ func (c *conn) frames() error {
 		}
 		c.read, c.greeted = n, true
 	}
-	for c.filled-c.read >= frameHeaderSize {
+	for c.filled-c.read >= frameHeaderSize && !c.full {
 		h := c.in[c.read : c.read+frameHeaderSize : c.read+frameHeaderSize]
 		length := int(h[0])<<16 | int(h[1])<<8 | int(h[2])
 		if length > maxFrameSize {
@@ -830,6 +852,7 @@ func (c *conn) reply(s call, framed []byte, ended bool) {
 	}
 	if len(c.out) >= flushSize {
 		c.flush(true)
+		c.full = len(c.out) > maxOut
 	}
 }
 
@@ -844,7 +867,7 @@ func (c *conn) flush(atOnce bool) {
 		return
 	}
 	wrote := false
-	for len(c.out) > 0 && c.err == nil {
+	for rounds := 0; len(c.out) > 0 && c.err == nil; rounds++ {
 		b := c.out
 		c.out, c.idle = c.idle[:0], nil
 		c.writing = true
@@ -852,10 +875,12 @@ func (c *conn) flush(atOnce bool) {
 		c.mu.Unlock()
 		var n int
 		var err error
-		if atOnce {
-			n, err = writeAtOnce(c.nc, b)
-		} else {
+		switch {
+		case !atOnce:
 			n, err = c.nc.Write(b)
+		case rounds < mostRounds:
+			n, err = writeAtOnce(c.nc, b)
+		default: // others go on adding
 		}
 		c.mu.Lock()
 		if err == nil && n < len(b) {
@@ -869,6 +894,9 @@ func (c *conn) flush(atOnce bool) {
 		c.lookUp()
 	}
 }
+
+// mostRounds is how many times the one that reads writes what others have added meanwhile.
+const mostRounds = 4
 
 // writeRest writes what a flush left behind the first n bytes, and what has been added since.
 func (c *conn) writeRest(b []byte, n int) {

@@ -9,5 +9,8 @@ var (
 // MostInARow is after how many reads one is an ordinary one.
 const MostInARow = mostInARow
 
+// MostPollers is how many pollers there may be.
+var MostPollers = &mostPollers
+
 // ReadEach reads a connection until it ends.
 var ReadEach = readEach

@@ -48,8 +48,8 @@ type each struct {
 	err   chan error // why nothing more is taken
 }
 
-// poll takes a connection of the kernel's from Go's poller and gives it to one of ours. Others,
-// and one that there is no second descriptor for, are returned as they are.
+// poll takes a connection of the kernel's from Go's poller and gives it to one of ours. One that
+// there are no descriptors for is a socket; others are returned as they are.
 func poll(nc net.Conn) net.Conn {
 	var of syscall.Conn
 	switch nc := nc.(type) {
@@ -70,11 +70,11 @@ func poll(nc net.Conn) net.Conn {
 	s.done.L = &s.mu
 	var failed error
 	if err := raw.Control(func(fd uintptr) { s.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); err != nil || failed != nil {
-		return nc
+		return quick(nc)
 	}
 	if s.poller, err = pollers.take(s); err != nil {
 		_ = unix.Close(s.fd) // the connection has its own still
-		return nc
+		return quick(nc)
 	}
 	_ = nc.Close() // the connection goes on behind our descriptor
 	return s
@@ -109,6 +109,10 @@ func readEach(nc net.Conn, room func() []byte, take func(n int) (full bool, err 
 	for s.taking {
 		s.done.Wait()
 	}
+	select {
+	case err = <-e.err: // which counts more than a deadline that came at the same time
+	default:
+	}
 	return err
 }
 
@@ -134,7 +138,11 @@ func (s *polled) takeAll(e *each) {
 	for s.each == e {
 		s.another = false
 		s.mu.Unlock()
-		more, err := s.takeSome(e)
+		var more bool
+		err := contained(func() (err error) {
+			more, err = s.takeSome(e)
+			return err
+		})
 		s.mu.Lock()
 		switch {
 		case err != nil:
@@ -155,7 +163,7 @@ func (s *polled) takeAll(e *each) {
 
 // goOn waits for space and then is takeAll.
 func (s *polled) goOn(e *each) {
-	err := e.space()
+	err := contained(e.space)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -163,6 +171,16 @@ func (s *polled) goOn(e *each) {
 		s.each = nil
 	}
 	s.takeAll(e)
+}
+
+// contained makes an error of a panic, which is the connection's alone.
+func contained(do func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = &faultError{fault, debug.Stack()}
+		}
+	}()
+	return do()
 }
 
 // mostTaken is how many times a connection is read before others have their turn.
@@ -174,11 +192,6 @@ const mostTaken = 8
 // The poller tells of what comes after a read that did not fill its room. Only of an end it may
 // have told before.
 func (s *polled) takeSome(e *each) (more bool, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = &faultError{fault, debug.Stack()}
-		}
-	}()
 	for range mostTaken {
 		b := e.room()
 		n, waits, err := s.call(syscall.SYS_RECVFROM, b)
@@ -296,6 +309,8 @@ func (s *polled) Write(b []byte) (int, error) {
 
 // Close implements net.Conn.
 func (s *polled) Close() error {
+	s.in.set(time.Time{})
+	s.out.set(time.Time{})
 	s.hold.Lock()
 	defer s.hold.Unlock()
 	if s.closed {

@@ -33,8 +33,7 @@ type pollerSet struct {
 // and where it finds such a thing it looks again in 20 µs.
 const inclined = 4 * time.Millisecond
 
-// take gives the connection to the poller with the fewest. There are at most as many as leave a
-// processor to all else.
+// take gives the connection to the poller with the fewest.
 func (ps *pollerSet) take(s *polled) (*poller, error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -45,7 +44,7 @@ func (ps *pollerSet) take(s *polled) (*poller, error) {
 			p, fewest = other, n
 		}
 	}
-	if p == nil || fewest > 0 && len(ps.all) < runtime.GOMAXPROCS(0)-1 {
+	if p == nil || fewest > 0 && len(ps.all) < mostPollers {
 		var err error
 		if p, err = newPoller(); err != nil {
 			return nil, err

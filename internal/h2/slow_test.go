@@ -93,10 +93,17 @@ func TestAClientThatTakesNothingHoldsUpNobody(t *testing.T) {
 		quick.ask(uint32(2*i+1), "ask")
 		quick.wantAnswer(uint32(2*i+1), "ask!")
 	}
+	slow.wantLarge(asks, size)
+	<-asked
+}
+
+// wantLarge reads so many answers.
+func (c *client) wantLarge(answers, size int) {
+	c.Helper()
 	received, ended := 0, 0
-	for ended < asks {
-		f, err := slow.framer.ReadFrame()
-		slow.must(err)
+	for ended < answers {
+		f, err := c.framer.ReadFrame()
+		c.must(err)
 		switch f := f.(type) {
 		case *http2.DataFrame:
 			received += len(f.Data())
@@ -105,13 +112,27 @@ func TestAClientThatTakesNothingHoldsUpNobody(t *testing.T) {
 				ended++
 			}
 		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
-			t.Fatalf("the server sends %v", f)
+			c.Fatalf("the server sends %v", f)
 		}
 	}
-	<-asked
-	if received != asks*(5+size) {
-		t.Errorf("%d bytes came, want %d", received, asks*(5+size))
+	if received != answers*(5+size) {
+		c.Errorf("%d bytes came, want %d", received, answers*(5+size))
 	}
+}
+
+// A client that closes its half of the connection gets the answers to all that it has asked.
+func TestAClientThatClosesItsHalfIsAnswered(t *testing.T) {
+	const asks, size = 300, 40_000
+	o := settings(&checks{})
+	o.MaxConcurrentStreams = asks
+	c := start(t, o).connectWith(t, 64<<20, window(1<<20))
+	c.must(c.framer.WriteWindowUpdate(0, 1<<30))
+	for i := range asks {
+		c.ask(uint32(2*i+1), "large")
+	}
+	c.must(c.conn.CloseWrite())
+	c.wantLarge(asks, size)
+	c.want("end")
 }
 
 // A client that resets its calls and begins others is refused while the goroutines of the

@@ -325,6 +325,27 @@ func TestReadingEachCanBeInterrupted(t *testing.T) {
 		if err := <-ended; !errors.Is(err, failed) {
 			t.Errorf("it ended with %v and not with what was wrong", err)
 		}
+		taking, goOn := make(chan struct{}), make(chan struct{})
+		read(func([]byte) (bool, error) {
+			close(taking)
+			<-goOn
+			return false, failed
+		}, noSpace)
+		if _, err := client.Write([]byte("y")); err != nil {
+			t.Fatal(err)
+		}
+		<-taking
+		if err := server.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched() // to its reader
+		close(goOn)
+		if err := <-ended; !errors.Is(err, failed) {
+			t.Errorf("it ended with %v at its deadline and not with what was wrong", err)
+		}
+		if err := server.SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
 		read(func([]byte) (bool, error) { return true, nil }, func() error { return failed })
 		if _, err := client.Write([]byte("z")); err != nil {
 			t.Fatal(err)
@@ -351,7 +372,8 @@ func TestReadingEachCanBeInterrupted(t *testing.T) {
 
 // A reader that waits for space holds up nobody else.
 func TestAReaderThatWaitsHoldsUpNobody(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // hence one poller
+	defer func(was int) { *h2.MostPollers = was }(*h2.MostPollers)
+	*h2.MostPollers = 1
 	overPolled(t, func(t *testing.T, stuck, stuckClient halfCloser) {
 		waiting, room, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 		go func() {
