@@ -19,7 +19,6 @@ import (
 	"github.com/pathgrant/pathgrant/internal/config"
 	"github.com/pathgrant/pathgrant/internal/extauthz"
 	"github.com/pathgrant/pathgrant/internal/gate"
-	"github.com/pathgrant/pathgrant/internal/h2"
 	"github.com/pathgrant/pathgrant/internal/identity"
 	"github.com/pathgrant/pathgrant/internal/ops"
 	"github.com/pathgrant/pathgrant/internal/rpc"
@@ -67,7 +66,6 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer) (err error
 		}
 	}
 	ops.CollectLess()
-	h2.RunPollersBesides()
 	files := modelFiles{cfg.Catalogues, cfg.RolePacks}
 	m, err := files.load()
 	if err != nil {

@@ -28,6 +28,20 @@ type pollerSet struct {
 	all []*poller
 }
 
+// processors is how many goroutines the Go runtime ran at once when the process began, and
+// mostPollers how many at most are pollers.
+var (
+	processors  = runtime.GOMAXPROCS(0)
+	mostPollers = max(processors/2, 1)
+)
+
+// besides makes the Go runtime run more goroutines at once: as many as are pollers, for each of
+// these keeps its place also while it waits. Without it, what they begin and others go on with
+// may wait until the runtime's monitor comes by, some milliseconds. It is done with the first
+// poller, because without one it costs: under TLS, with one processor, a third. From then on the
+// runtime does not follow a container's limit that is changed while the process runs.
+var besides = sync.OnceFunc(func() { runtime.GOMAXPROCS(processors + mostPollers) })
+
 // inclined is how often a poller gives way although nobody has asked. The scheduler's monitor
 // takes the place of a goroutine that has not for 10 ms, whenever it is found in a system call,
 // and where it finds such a thing it looks again in 20 µs.
@@ -50,6 +64,7 @@ func (ps *pollerSet) take(s *polled) (*poller, error) {
 			return nil, err
 		}
 		ps.all = append(ps.all, p)
+		besides()
 		go p.run()
 	}
 	if err := p.add(s); err != nil {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -98,20 +97,6 @@ type Server struct {
 	changed   *sync.Cond     // conns
 	running   sync.WaitGroup // connections and calls
 }
-
-// processors is how many goroutines the Go runtime ran at once when the process began, and
-// mostPollers how many at most wait for connections, read them and answer at once.
-var (
-	processors  = runtime.GOMAXPROCS(0)
-	mostPollers = max(processors/2, 1)
-)
-
-// RunPollersBesides makes the Go runtime run more goroutines at once: as many as wait for
-// connections, for each of these keeps its place also while it waits. Without it, what they
-// begin and others go on with may wait until the runtime's monitor comes by, some
-// milliseconds. It is for the process, which then does not follow a container's limit that is
-// changed while it runs.
-func RunPollersBesides() { runtime.GOMAXPROCS(processors + mostPollers) }
 
 // New returns a server that starts nothing.
 func New(o Options) *Server {
