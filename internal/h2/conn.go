@@ -866,7 +866,6 @@ func (c *conn) flush(atOnce bool) {
 	if c.writing || !c.ready {
 		return
 	}
-	wrote := false
 	for rounds := 0; len(c.out) > 0 && c.err == nil; rounds++ {
 		b := c.out
 		c.out, c.idle = c.idle[:0], nil
@@ -888,10 +887,6 @@ func (c *conn) flush(atOnce bool) {
 			return
 		}
 		c.written(b, err)
-		wrote = true
-	}
-	if wrote {
-		c.lookUp()
 	}
 }
 
@@ -905,7 +900,6 @@ func (c *conn) writeRest(b []byte, n int) {
 	defer c.mu.Unlock()
 	c.written(b, err)
 	c.flushLocked()
-	c.lookUp()
 }
 
 // written ends a write. It is called with mu held.
@@ -920,12 +914,7 @@ func (c *conn) written(b []byte, err error) {
 	}
 	c.pump()
 	c.space.Broadcast()
-}
-
-// lookUp pokes a reader that may have waited for all to be written to end the connection. It is
-// called with mu held.
-func (c *conn) lookUp() {
-	if c.draining == drainLast && len(c.streams) == 0 {
-		c.poke()
+	if len(c.out) == 0 && c.draining == drainLast && len(c.streams) == 0 {
+		c.poke() // the reader may have waited for this to end the connection
 	}
 }

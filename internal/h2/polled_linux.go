@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,18 +50,9 @@ type each struct {
 // poll takes a connection of the kernel's from Go's poller and gives it to one of ours. One that
 // there are no descriptors for is a socket; others are returned as they are.
 func poll(nc net.Conn) net.Conn {
-	var of syscall.Conn
-	switch nc := nc.(type) {
-	case *net.TCPConn:
-		of = nc
-	case *net.UnixConn:
-		of = nc
-	default:
+	raw := rawOf(nc)
+	if raw == nil {
 		return nc
-	}
-	raw, err := of.SyscallConn()
-	if err != nil {
-		return nc // it is closed, as the first read will find
 	}
 	s := &polled{local: nc.LocalAddr(), remote: nc.RemoteAddr(), gone: make(chan struct{})}
 	s.in.init()
@@ -72,6 +62,7 @@ func poll(nc net.Conn) net.Conn {
 	if err := raw.Control(func(fd uintptr) { s.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); err != nil || failed != nil {
 		return quick(nc)
 	}
+	var err error
 	if s.poller, err = pollers.take(s); err != nil {
 		_ = unix.Close(s.fd) // the connection has its own still
 		return quick(nc)
@@ -221,18 +212,13 @@ func (s *polled) call(trap uintptr, b []byte) (n int, waits bool, err error) {
 	if s.closed {
 		return 0, false, net.ErrClosed
 	}
-	for {
-		n, _, errno := syscall.RawSyscall6(trap, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
-			syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), false, nil
-		case syscall.EINTR:
-		case syscall.EAGAIN:
-			return 0, true, nil
-		default:
-			return 0, false, errno
-		}
+	switch n, errno := tryOnce(trap, uintptr(s.fd), b, false); errno {
+	case 0:
+		return n, false, nil
+	case syscall.EAGAIN:
+		return 0, true, nil
+	default:
+		return 0, false, errno
 	}
 }
 

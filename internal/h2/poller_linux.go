@@ -1,11 +1,11 @@
 package h2
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -170,7 +170,7 @@ func (p *poller) run() {
 	gaveWay := time.Now()
 	for {
 		n, err := unix.EpollWait(p.epoll, events, -1)
-		if err != nil && err != syscall.EINTR { //nolint:errorlint // an Errno
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			panic(fmt.Sprintf("epoll_wait: %v", err)) // which no descriptor of ours allows
 		}
 		for _, event := range events[:max(n, 0)] {

@@ -24,8 +24,7 @@ type socket struct {
 
 	reading  sync.Mutex
 	in       transfer
-	into     []byte // where Read reads to
-	inARow   int    // reads that found something without waiting
+	inARow   int // reads that found something without waiting
 	readSome func(fd uintptr) bool
 
 	writing   sync.Mutex
@@ -47,6 +46,19 @@ type transfer struct {
 
 // quick returns the connection as a socket if it is one of the kernel's, else as it is.
 func quick(nc net.Conn) net.Conn {
+	raw := rawOf(nc)
+	if raw == nil {
+		return nc
+	}
+	s := &socket{Conn: nc, raw: raw}
+	s.readSome = s.receive
+	s.writeSome = func(fd uintptr) bool { return s.out.try(syscall.SYS_SENDTO, fd, false) }
+	return s
+}
+
+// rawOf is the way to the descriptor of a connection of the kernel's; nil for others, and for one
+// that is closed, as its first read will find.
+func rawOf(nc net.Conn) syscall.RawConn {
 	var of syscall.Conn
 	switch nc := nc.(type) {
 	case *net.TCPConn:
@@ -54,24 +66,19 @@ func quick(nc net.Conn) net.Conn {
 	case *net.UnixConn:
 		of = nc
 	default:
-		return nc
+		return nil
 	}
 	raw, err := of.SyscallConn()
 	if err != nil {
-		return nc // it is closed, as the first read will find
+		return nil
 	}
-	s := &socket{Conn: nc, raw: raw}
-	s.readSome = func(fd uintptr) bool { return s.receive(fd, s.into) }
-	s.writeSome = func(fd uintptr) bool { return s.out.try(syscall.SYS_SENDTO, fd, false) }
-	return s
+	return raw
 }
 
-// receive reads into b. false says that this would have to wait.
-func (s *socket) receive(fd uintptr, b []byte) bool {
+// receive reads. false says that this would have to wait.
+func (s *socket) receive(fd uintptr) bool {
 	known := s.inARow == mostInARow
-	s.in.b = b
 	found := s.in.try(syscall.SYS_RECVFROM, fd, known)
-	s.in.b = nil
 	if !found || known {
 		s.inARow = 0
 	} else {
@@ -80,40 +87,32 @@ func (s *socket) receive(fd uintptr, b []byte) bool {
 	return found
 }
 
-// received returns how many bytes the last read brought, or why it brought none.
-func (s *socket) received() (int, error) {
-	switch {
-	case s.in.errno != 0:
-		return 0, os.NewSyscallError("read", s.in.errno)
-	case s.in.n == 0:
-		return 0, io.EOF
-	}
-	return s.in.n, nil
-}
-
 // try reads or writes. false says that this would have to wait. known says that the scheduler
 // is to know of the call.
 func (t *transfer) try(call, fd uintptr, known bool) bool {
+	t.n, t.errno = tryOnce(call, fd, t.b, known)
+	return t.errno != syscall.EAGAIN
+}
+
+// tryOnce reads or writes what can be without waiting; EAGAIN where nothing can.
+func tryOnce(call, fd uintptr, b []byte, known bool) (int, syscall.Errno) {
+	const flags = syscall.MSG_NOSIGNAL | syscall.MSG_DONTWAIT
 	for {
-		at, size := unsafe.Pointer(unsafe.SliceData(t.b)), uintptr(len(t.b))
+		at, size := unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b))
 		var n uintptr
 		var errno syscall.Errno
 		if known {
-			n, _, errno = syscall.Syscall6(call, fd, uintptr(at), size, syscall.MSG_NOSIGNAL, 0, 0)
+			n, _, errno = syscall.Syscall6(call, fd, uintptr(at), size, flags, 0, 0)
 		} else {
-			n, _, errno = syscall.RawSyscall6(call, fd, uintptr(at), size, syscall.MSG_NOSIGNAL, 0, 0)
+			n, _, errno = syscall.RawSyscall6(call, fd, uintptr(at), size, flags, 0, 0)
 		}
 		switch errno {
 		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			return false
 		case 0:
-			t.n, t.errno = int(n), 0
+			return int(n), 0
 		default:
-			t.n, t.errno = 0, errno
+			return 0, errno
 		}
-		return true
 	}
 }
 
@@ -124,13 +123,18 @@ func (s *socket) Read(b []byte) (int, error) {
 	}
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	s.into = b
+	s.in.b = b
 	err := s.raw.Read(s.readSome)
-	s.into = nil
-	if err != nil {
+	s.in.b = nil
+	switch {
+	case err != nil:
 		return 0, err
+	case s.in.errno != 0:
+		return 0, os.NewSyscallError("read", s.in.errno)
+	case s.in.n == 0:
+		return 0, io.EOF
 	}
-	return s.received()
+	return s.in.n, nil
 }
 
 // Write implements net.Conn.

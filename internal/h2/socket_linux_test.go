@@ -300,28 +300,30 @@ func TestReadingEachCanBeInterrupted(t *testing.T) {
 		read := func(take func([]byte) (bool, error), space func() error) {
 			go func() { ended <- each(server, take, space) }()
 		}
+		send := func(text string) {
+			if _, err := client.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		setDeadline := func(at time.Time) {
+			if err := server.SetReadDeadline(at); err != nil {
+				t.Fatal(err)
+			}
+		}
 		read(func([]byte) (bool, error) {
 			close(reading)
 			return false, nil
 		}, noSpace)
-		if _, err := client.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
+		send("x")
 		<-reading
-		if err := server.SetReadDeadline(time.Unix(1, 0)); err != nil {
-			t.Fatal(err)
-		}
+		setDeadline(time.Unix(1, 0))
 		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("it ended with %v at its deadline", err)
 		}
-		if err := server.SetReadDeadline(time.Time{}); err != nil {
-			t.Fatal(err)
-		}
+		setDeadline(time.Time{})
 		failed := errors.New("failed")
 		read(func([]byte) (bool, error) { return false, failed }, noSpace)
-		if _, err := client.Write([]byte("y")); err != nil {
-			t.Fatal(err)
-		}
+		send("y")
 		if err := <-ended; !errors.Is(err, failed) {
 			t.Errorf("it ended with %v and not with what was wrong", err)
 		}
@@ -331,32 +333,22 @@ func TestReadingEachCanBeInterrupted(t *testing.T) {
 			<-goOn
 			return false, failed
 		}, noSpace)
-		if _, err := client.Write([]byte("y")); err != nil {
-			t.Fatal(err)
-		}
+		send("y")
 		<-taking
-		if err := server.SetReadDeadline(time.Unix(1, 0)); err != nil {
-			t.Fatal(err)
-		}
+		setDeadline(time.Unix(1, 0))
 		runtime.Gosched() // to its reader
 		close(goOn)
 		if err := <-ended; !errors.Is(err, failed) {
 			t.Errorf("it ended with %v at its deadline and not with what was wrong", err)
 		}
-		if err := server.SetReadDeadline(time.Time{}); err != nil {
-			t.Fatal(err)
-		}
+		setDeadline(time.Time{})
 		read(func([]byte) (bool, error) { return true, nil }, func() error { return failed })
-		if _, err := client.Write([]byte("z")); err != nil {
-			t.Fatal(err)
-		}
+		send("z")
 		if err := <-ended; !errors.Is(err, failed) {
 			t.Errorf("it ended with %v and not with why there is no space", err)
 		}
 		read(func([]byte) (bool, error) { panic("on purpose") }, noSpace)
-		if _, err := client.Write([]byte("z")); err != nil {
-			t.Fatal(err)
-		}
+		send("z")
 		if err := <-ended; err == nil || err.Error() != "panic: on purpose" {
 			t.Errorf("it ended with %v after a panic", err)
 		}
